@@ -1,0 +1,411 @@
+// Copyright 2026 The hooknet Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package packet
+
+import (
+	"encoding/binary"
+
+	"github.com/hooknet/hooknet/hooks"
+)
+
+// Protocol numbers (IANA protocol-numbers), those that mean something here.
+const (
+	protocolHopByHop  = 0
+	protocolICMP      = 1
+	protocolTCP       = 6
+	protocolUDP       = 17
+	protocolDCCP      = 33
+	protocolRouting   = 43
+	protocolFragment  = 44
+	protocolAH        = 51
+	protocolICMPv6    = 58
+	protocolNone      = 59
+	protocolDstOpts   = 60
+	protocolSCTP      = 132
+	protocolUDPLite   = 136
+	extensionMinimum  = 8
+	extensionsAtMost  = 16 // that a parse walks through; more is nobody's packet
+	ipv4Minimum       = 20
+	ipv6Header        = 40
+	tcpMinimum        = 20
+	tcpSequence       = 4
+	tcpDataOffset     = 12
+	tcpFlags          = 13
+	tcpChecksum       = 16
+	tcpUrgent         = 18
+	udpHeader         = 8
+	udpLength         = 4
+	udpChecksum       = 6
+	icmpHeader        = 8
+	icmpv6Header      = 4
+	icmpChecksum      = 2
+	ipv4DontFragment  = 0x4000
+	ipv4MoreFragments = 0x2000
+	ipv4OffsetMask    = 0x1fff
+)
+
+// Problem is what is wrong with a packet that is well-formed as far as
+// lengths go but that a router has to refuse, with or without an ICMP
+// Parameter Problem. [Packet.Parse] finds it and does not refuse the packet:
+// whether it is the router's business depends on where the packet goes.
+type Problem uint8
+
+// The problems.
+const (
+	ProblemNone Problem = iota
+
+	// ProblemHeader: a header field is in error. Parameter Problem code 0. An
+	// IPv4 option whose length cannot be (RFC 1812, 5.2.4), or an IPv6 type 0
+	// routing header with segments left (RFC 5095, 3).
+	ProblemHeader
+
+	// ProblemNextHeader: a second hop-by-hop header follows the first
+	// (RFC 8200, 4). ICMPv6 Parameter Problem code 1.
+	ProblemNextHeader
+
+	// ProblemOption: a hop-by-hop option that is not known, whose type asks
+	// for an answer (RFC 8200, 4.2). ICMPv6 Parameter Problem code 2. It has to
+	// be sent even if the destination is multicast.
+	ProblemOption
+
+	// ProblemSilent: a hop-by-hop option that is not known, whose type asks
+	// for the packet to be dropped without an answer.
+	ProblemSilent
+)
+
+// Code returns the code of the Parameter Problem message that answers the
+// problem (ICMP type 12, ICMPv6 type 4), and false if none is to be sent.
+func (pr Problem) Code() (code uint8, answer bool) {
+	switch pr {
+	case ProblemHeader:
+		return 0, true
+	case ProblemNextHeader:
+		return 1, true
+	case ProblemOption:
+		return 2, true
+	}
+	return 0, false
+}
+
+// Parse reads the headers, trusting nothing, and returns hooks.ReasonNone or
+// the reason why the packet has to be dropped. Then the accessors return zero
+// values.
+//
+// It checks the version, all lengths, the IPv4 header checksum and the
+// hop-by-hop header of IPv6, finds the transport header, and checks Offload
+// against what it found. It cuts off what follows the end of the IP packet
+// (link padding) and clears the edited mark.
+//
+// It does not refuse what a router has to pass: a transport header that is
+// unknown or cut short, and IPv6 extension headers past the hop-by-hop one
+// whatever they hold (RFC 8200, 4). See [Packet.Problem] for what is
+// well-formed and yet not to be forwarded.
+func (p *Packet) Parse() hooks.Reason {
+	p.check()
+	b := p.data
+	if len(b) > 0 {
+		switch b[0] >> 4 {
+		case 4:
+			return p.parse4(b)
+		case 6:
+			return p.parse6(b)
+		}
+	}
+	p.parsed = parsed{}
+	if len(b) == 0 {
+		return ReasonTruncated
+	}
+	return ReasonVersion
+}
+
+// parse4 parses an IPv4 packet (RFC 791, 3.1; checks of RFC 1812, 5.2.2).
+func (p *Packet) parse4(b []byte) hooks.Reason {
+	p.parsed = parsed{}
+	if len(b) < ipv4Minimum {
+		return ReasonTruncated
+	}
+	header := int(b[0]&15) * 4
+	if header < ipv4Minimum {
+		return ReasonHeaderLength
+	}
+	if header > len(b) {
+		return ReasonTruncated
+	}
+	// The sum of 16-bit words does not depend on the byte order, nor on adding
+	// them two or four at a time (RFC 1071, 2).
+	sum := uint64(binary.LittleEndian.Uint32(b)) +
+		uint64(binary.LittleEndian.Uint32(b[4:])) +
+		uint64(binary.LittleEndian.Uint32(b[8:])) +
+		uint64(binary.LittleEndian.Uint32(b[12:])) +
+		uint64(binary.LittleEndian.Uint32(b[16:]))
+	for i := ipv4Minimum; i < header; i += 4 {
+		sum += uint64(binary.LittleEndian.Uint32(b[i:]))
+	}
+	if fold(sum) != 0xffff {
+		return ReasonHeaderChecksum
+	}
+	total := int(binary.BigEndian.Uint16(b[2:]))
+	if total < header {
+		return ReasonTotalLength
+	}
+	if total > len(b) {
+		return ReasonTruncated
+	}
+	if total < len(b) {
+		p.data = p.data[:total]
+	}
+
+	fragment := binary.BigEndian.Uint16(b[6:])
+	f := flagTransport
+	if fragment&ipv4DontFragment != 0 {
+		f |= flagDontFragment
+	}
+	offset := int(fragment&ipv4OffsetMask) * 8
+	if fragment&(ipv4MoreFragments|ipv4OffsetMask) != 0 {
+		// A fragment's end may not lie beyond the longest datagram, of which
+		// this header is part too.
+		if offset+total > 65535 {
+			return ReasonFragment
+		}
+		if offset != 0 {
+			f &^= flagTransport
+		}
+		if fragment&ipv4MoreFragments != 0 {
+			if (total-header)%8 != 0 {
+				return ReasonFragment
+			}
+			f |= flagMoreFragments
+		}
+	}
+	p.parsed = parsed{
+		version:        4,
+		headerLen:      uint8(header),
+		protocol:       b[9],
+		flags:          f,
+		transport:      uint16(header),
+		fragmentOffset: uint16(offset),
+	}
+	if header > ipv4Minimum {
+		p.parseOptions4(b[:header])
+	}
+	return p.finish()
+}
+
+// finish ends a parse that found nothing wrong in the bytes.
+func (p *Packet) finish() hooks.Reason {
+	if p.Offload.Checksum <= ChecksumVerified && p.Offload.GSO == GSONone && !p.Offload.ECN {
+		return hooks.ReasonNone
+	}
+	r := p.checkOffload()
+	if r != hooks.ReasonNone {
+		p.parsed = parsed{}
+	}
+	return r
+}
+
+// IPv4 option types (RFC 791, 3.1), copy bit included.
+const (
+	optionEnd               = 0
+	optionNop               = 1
+	optionCopied            = 0x80 // the bit: also in fragments after the first
+	optionLooseSourceRoute  = 131
+	optionStrictSourceRoute = 137
+)
+
+// parseOptions4 looks through the options of header for a source route with
+// hops left and for lengths that cannot be.
+func (p *Packet) parseOptions4(header []byte) {
+	for i := ipv4Minimum; i < len(header); {
+		option := header[i]
+		if option == optionEnd {
+			return
+		}
+		if option == optionNop {
+			i++
+			continue
+		}
+		length := optionLength(header[i:])
+		if length == 0 {
+			p.problem, p.pointer = ProblemHeader, uint16(i)
+			return
+		}
+		if (option == optionLooseSourceRoute || option == optionStrictSourceRoute) &&
+			length >= 3 && header[i+2] <= uint8(length) {
+			p.flags |= flagSourceRoute
+		}
+		i += length
+	}
+}
+
+// optionLength returns the length of the IPv4 option, other than End and No
+// Operation, that b begins with; 0 if it cannot be.
+func optionLength(b []byte) int {
+	if len(b) < 2 || b[1] < 2 || int(b[1]) > len(b) {
+		return 0
+	}
+	return int(b[1])
+}
+
+// parse6 parses an IPv6 packet (RFC 8200, 3).
+func (p *Packet) parse6(b []byte) hooks.Reason {
+	p.parsed = parsed{}
+	if len(b) < ipv6Header {
+		return ReasonTruncated
+	}
+	payload := int(binary.BigEndian.Uint16(b[4:]))
+	next := b[6]
+	if total := ipv6Header + payload; total < len(b) {
+		// A length of 0 with a header behind it is a jumbogram (RFC 2675),
+		// which no device here carries, or a mistake.
+		if payload == 0 && next != protocolNone {
+			return ReasonTotalLength
+		}
+		p.data = p.data[:total]
+		b = p.data
+	} else if total > len(b) {
+		return ReasonTruncated
+	}
+	p.parsed = parsed{
+		version:   6,
+		headerLen: ipv6Header,
+		protocol:  next,
+		flags:     flagTransport | flagDontFragment,
+		transport: ipv6Header,
+	}
+	switch next {
+	case protocolTCP, protocolUDP, protocolICMPv6:
+	default:
+		if r := p.parseExtensions6(b); r != hooks.ReasonNone {
+			p.parsed = parsed{}
+			return r
+		}
+	}
+	return p.finish()
+}
+
+// parseExtensions6 walks through the extension headers to the transport
+// header. Only the hop-by-hop header is a router's business; what is wrong
+// with any other ends the walk, and the packet has no transport header then
+// (RFC 8200, 4).
+func (p *Packet) parseExtensions6(b []byte) hooks.Reason {
+	next := b[6]
+	named := 6 // where next was read
+	at := ipv6Header
+	for range extensionsAtMost {
+		p.protocol, p.transport = next, uint16(at)
+		rest := b[at:]
+		var length int
+		switch next {
+		case protocolHopByHop:
+			if at > ipv6Header {
+				if p.flags&flagHopByHop != 0 && named == ipv6Header && p.problem == ProblemNone {
+					p.problem, p.pointer = ProblemNextHeader, uint16(named)
+				}
+				p.flags &^= flagTransport
+				return hooks.ReasonNone
+			}
+			length = extensionLength(rest)
+			if length == 0 || !p.parseHopByHop(rest[:length]) {
+				return ReasonExtensionHeader
+			}
+			p.flags |= flagHopByHop
+		case protocolRouting:
+			length = extensionLength(rest)
+			if length == 0 {
+				break
+			}
+			if segmentsLeft := rest[3]; segmentsLeft > 0 {
+				p.flags |= flagSourceRoute
+				if rest[2] == 0 && p.problem == ProblemNone {
+					p.problem, p.pointer = ProblemHeader, uint16(at+2)
+				}
+			}
+		case protocolDstOpts:
+			length = extensionLength(rest)
+		case protocolAH:
+			// RFC 4302, 2.2: in units of 4 bytes, less 2.
+			if len(rest) >= extensionMinimum {
+				length = (int(rest[1]) + 2) * 4
+			}
+		case protocolFragment:
+			if len(rest) < extensionMinimum || p.flags&flagFragmentHeader != 0 {
+				break
+			}
+			length = extensionMinimum
+			fragment := binary.BigEndian.Uint16(rest[2:])
+			p.flags |= flagFragmentHeader
+			p.fragmentHeader = uint16(at)
+			p.fragmentOffset = fragment &^ 7
+			if fragment&1 != 0 {
+				p.flags |= flagMoreFragments
+			}
+			if p.fragmentOffset != 0 {
+				p.protocol, p.transport = rest[0], uint16(at+length)
+				p.flags &^= flagTransport
+				return hooks.ReasonNone
+			}
+		default:
+			return hooks.ReasonNone
+		}
+		if length == 0 || length > len(rest) {
+			break
+		}
+		next, named = rest[0], at
+		at += length
+	}
+	p.flags &^= flagTransport
+	return hooks.ReasonNone
+}
+
+// extensionLength returns the length of the extension header that b begins
+// with, 0 if it is not whole.
+func extensionLength(b []byte) int {
+	if len(b) < extensionMinimum {
+		return 0
+	}
+	length := (int(b[1]) + 1) * 8
+	if length > len(b) {
+		return 0
+	}
+	return length
+}
+
+// Hop-by-hop option types a router knows.
+const (
+	hopPad1        = 0
+	hopPadN        = 1
+	hopRouterAlert = 5 // RFC 2711
+)
+
+// parseHopByHop looks at the options of a hop-by-hop header and notes the
+// first that asks not to be forwarded by who does not know it (RFC 8200, 4.2).
+// It reports whether all options end within the header.
+func (p *Packet) parseHopByHop(header []byte) bool {
+	for i := 2; i < len(header); {
+		option := header[i]
+		if option == hopPad1 {
+			i++
+			continue
+		}
+		if i+2 > len(header) || i+2+int(header[i+1]) > len(header) {
+			return false
+		}
+		if option != hopPadN && option != hopRouterAlert && p.problem == ProblemNone {
+			p.pointer = uint16(ipv6Header + i)
+			switch option >> 6 {
+			case 1:
+				p.problem = ProblemSilent
+			case 2:
+				p.problem = ProblemOption
+			case 3:
+				p.problem = ProblemOption
+				if p.data[24] == 0xff { // multicast destination
+					p.problem = ProblemSilent
+				}
+			}
+		}
+		i += 2 + int(header[i+1])
+	}
+	return true
+}
