@@ -1,0 +1,107 @@
+// Copyright 2026 The hooknet Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package hooks
+
+import (
+	"runtime/debug"
+	"strconv"
+)
+
+// A ProbePoint is one of the four places at which a run can be observed. They
+// are the DTrace probes of the original.
+type ProbePoint uint8
+
+const (
+	// ProbeRunStart: a run starts (hook__run__start).
+	ProbeRunStart ProbePoint = iota + 1
+	// ProbeHookStart: a hook is about to be called (hook__func__start).
+	ProbeHookStart
+	// ProbeHookEnd: it has answered (hook__func__end).
+	ProbeHookEnd
+	// ProbeRunEnd: the run has its verdict (hook__run__end).
+	ProbeRunEnd
+)
+
+// String returns "run start", "hook start", "hook end" or "run end".
+func (p ProbePoint) String() string {
+	switch p {
+	case ProbeRunStart:
+		return "run start"
+	case ProbeHookStart:
+		return "hook start"
+	case ProbeHookEnd:
+		return "hook end"
+	case ProbeRunEnd:
+		return "run end"
+	}
+	return "ProbePoint(" + strconv.Itoa(int(p)) + ")"
+}
+
+// A Probe is what an observer sees at one point of one run.
+type Probe[C any] struct {
+	Point   ProbePoint
+	Hook    string  // at ProbeHookStart and ProbeHookEnd
+	Verdict Verdict // at ProbeHookEnd as the hook answered, at ProbeRunEnd as Run returns
+	Context C       // not to be changed; after a Steal not even to be read
+}
+
+// Observe makes the event call observer at the four probe points of every run
+// that starts from now on, instead of the observer it had. nil turns observing off;
+// then it costs nothing. The observer is called by the goroutine that runs the
+// event, from many at the same time, and must not block. If it panics it is
+// turned off and the panic logged. A run that a hook ends by ending its goroutine
+// (runtime.Goexit) has no end.
+func (e *Event[C]) Observe(observer func(Probe[C])) {
+	e.family.stack.mu.Lock()
+	defer e.family.stack.mu.Unlock()
+	e.observer = nil
+	if observer != nil {
+		e.observer = &observer
+	}
+	e.publish()
+}
+
+// probe calls the observer of the chain a run is in, if it has one.
+func (e *Event[C]) probe(ch *chain[C], p Probe[C]) {
+	if ch.observer == nil {
+		return
+	}
+	defer func() {
+		if cause := recover(); cause != nil {
+			e.turnOff(ch.observer, cause)
+		}
+	}()
+	(*ch.observer)(p)
+}
+
+// turnOff ends observing by observer, which has panicked.
+func (e *Event[C]) turnOff(observer *func(Probe[C]), cause any) {
+	s := e.family.stack
+	s.mu.Lock()
+	current := e.observer == observer
+	if current {
+		e.observer = nil
+		e.publish()
+	}
+	s.mu.Unlock()
+	if current {
+		s.logger.Error("observer panicked", "instance", s.instance, "family", e.family.name,
+			"event", e.name, "panic", cause, "stack", string(debug.Stack()))
+	}
+}
+
+// runObserved is the loop of run with its probes.
+func (e *Event[C]) runObserved(ch *chain[C], i *int, c C) (verdict Verdict) {
+	e.probe(ch, Probe[C]{Point: ProbeRunStart, Context: c})
+	for ; *i < len(ch.calls); *i++ {
+		name := ch.hooks[*i].name
+		e.probe(ch, Probe[C]{Point: ProbeHookStart, Hook: name, Context: c})
+		verdict = ch.calls[*i](c)
+		e.probe(ch, Probe[C]{Point: ProbeHookEnd, Hook: name, Verdict: verdict, Context: c})
+		if verdict != Accept {
+			break
+		}
+	}
+	return verdict
+}

@@ -1,0 +1,63 @@
+// Copyright 2026 The hooknet Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package hooks_test
+
+import (
+	"fmt"
+	"sync/atomic"
+	"testing"
+
+	"github.com/hooknet/hooknet/hooks"
+)
+
+type packet struct{ mark int }
+
+func benchEvent(b *testing.B, n int) *hooks.Event[*packet] {
+	s := hooks.NewStack(hooks.StackConfig{Instance: 1})
+	f, err := s.AddFamily("inet")
+	if err != nil {
+		b.Fatal(err)
+	}
+	e, err := hooks.AddEvent[*packet](f, hooks.EventConfig{Name: "PHYSICAL_IN"})
+	if err != nil {
+		b.Fatal(err)
+	}
+	for i := range n {
+		if _, err := e.Register(hooks.Hook[*packet]{Name: fmt.Sprint(i), Func: func(*packet) hooks.Verdict { return hooks.Accept }}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	return e
+}
+
+func BenchmarkEventRun(b *testing.B) {
+	for _, n := range []int{0, 1, 8} {
+		b.Run(fmt.Sprintf("hooks=%d", n), func(b *testing.B) {
+			e := benchEvent(b, n)
+			p := &packet{}
+			b.ReportAllocs()
+			for b.Loop() {
+				if e.Run(0, p) != hooks.Accept {
+					b.Fatal("not accepted")
+				}
+			}
+		})
+	}
+}
+
+func BenchmarkEventRunParallel(b *testing.B) {
+	b.Run("hooks=1", func(b *testing.B) {
+		e := benchEvent(b, 1)
+		var worker atomic.Uint32
+		b.ReportAllocs()
+		b.RunParallel(func(pb *testing.PB) {
+			slot, p := worker.Add(1), &packet{}
+			for pb.Next() {
+				if e.Run(slot, p) != hooks.Accept {
+					panic("not accepted")
+				}
+			}
+		})
+	})
+}
