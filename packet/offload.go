@@ -3,7 +3,11 @@
 
 package packet
 
-import "github.com/hooknet/hooknet/hooks"
+import (
+	"encoding/binary"
+
+	"github.com/hooknet/hooknet/hooks"
+)
 
 // ChecksumState says what the transport checksum field of a packet holds.
 type ChecksumState uint8
@@ -196,7 +200,8 @@ func (p *Packet) checkOffload() hooks.Reason {
 		}
 	case protocolUDP:
 		header = udpHeader
-		if o.ECN || o.ChecksumOffset != udpChecksum {
+		if o.ECN || o.ChecksumOffset != udpChecksum || len(t) < header ||
+			int(binary.BigEndian.Uint16(t[udpLength:])) != len(t) {
 			return ReasonOffloadMetadata
 		}
 	}
