@@ -1,0 +1,58 @@
+// Copyright 2026 The hooknet Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package netstack is the data path of one TCP/IP instance: interfaces on packet devices, a forwarding table, a router's
+// duties, and a host stack, with hooks at every point that a packet passes. hooknet forwards, gVisor terminates: packets
+// for other hosts never enter gVisor, whose stack only sees what is for our own addresses and only sends what our own
+// sockets send.
+//
+// # The packet's way
+//
+//	            device queue                      readLoop       worker.go
+//	                 |  parse, martians           ingress        input.go
+//	                 v
+//	           [PHYSICAL_IN]                      physicalIn
+//	                 |
+//	            route lookup                      route          fib.go
+//	        local /        \ forward
+//	             v          v
+//	          deliver   [FORWARDING]              forward        forward.go
+//	             |          |  TTL, MTU, ICMP errors             icmp.go
+//	             v          v  fragments, segments               output.go
+//	        +---------+  [PHYSICAL_OUT] <--.      physicalOut
+//	        |  host   |     |              |
+//	        |  stack  |     v              |
+//	        | (gVisor)|  device queue      |      flush
+//	        +---------+                    |
+//	          |     ^                      |
+//	          |     |                      |
+//	 queue -> originate -- other hosts ----'      outputLoop     host.go
+//	          |     |
+//	          v     |  one of our own addresses
+//	 [LOOPBACK_OUT] -> [LOOPBACK_IN]              loopbackOut, loopbackIn
+//
+// One goroutine per device queue carries a packet all the way to the other device. The one queue in between is behind the
+// host stack, whose packets come with a TCP endpoint's lock held.
+//
+// A packet meets each event at most once. A hook that changes the destination at PHYSICAL_IN changes the route, at
+// FORWARDING and PHYSICAL_OUT it does not. A packet that a hook edited is parsed again. PHYSICAL_OUT sees what goes on the
+// device: fragments one by one, a superpacket whole where the device takes it whole.
+//
+// # Ownership
+//
+// The device fills a packet that belongs to the worker, and the worker passes it from stage to stage; it ends by being
+// sent, delivered, dropped, split, or stolen by a hook, and then belongs to the worker again, or to the hook. Hooks get a
+// packet.Context that is good until they return. What goes into gVisor and comes out of it is copied.
+//
+// # Locking
+//
+// The packet path takes no lock: the forwarding table and the lists of hooks, interfaces and addresses are immutable
+// snapshots behind atomic pointers. ICMP errors, which are rate limited, and the host stack's queue are the exceptions.
+// Lock order: Instance.mu, fib.mu; the hook stack's locks and gVisor's are never held when ours are taken.
+//
+// # What it does not do
+//
+// Neighbours and link-layer addresses (TUN devices have none), multicast routing, redirects, NAT, source routing. There is
+// no name resolution. Reassembly is the host stack's: forwarded fragments stay fragments. The checksum of a datagram that
+// the host stack reassembled is not verified.
+package netstack

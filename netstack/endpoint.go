@@ -1,0 +1,206 @@
+// Copyright 2026 The hooknet Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package netstack
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/header"
+	"gvisor.dev/gvisor/pkg/tcpip/stack"
+
+	"github.com/hooknet/hooknet/packet"
+)
+
+// gsoMaxSize is the largest TCP payload gVisor may put into one packet: with headers it must stay below 64 KiB.
+const gsoMaxSize = 65000
+
+// An endpoint is gVisor's view of one of our interfaces: a link that accepts superpackets and promises that transport
+// checksums of what it delivers have been looked at.
+type endpoint struct {
+	host       *hostStack
+	iface      *Interface
+	dispatcher atomic.Pointer[stack.NetworkDispatcher]
+}
+
+var (
+	_ stack.LinkEndpoint = (*endpoint)(nil)
+	_ stack.GSOEndpoint  = (*endpoint)(nil)
+)
+
+func (e *endpoint) MTU() uint32                             { return uint32(e.iface.MTU()) }
+func (e *endpoint) SetMTU(uint32)                           {}
+func (e *endpoint) MaxHeaderLength() uint16                 { return 0 }
+func (e *endpoint) LinkAddress() tcpip.LinkAddress          { return "" }
+func (e *endpoint) SetLinkAddress(tcpip.LinkAddress)        {}
+func (e *endpoint) Wait()                                   {}
+func (e *endpoint) ARPHardwareType() header.ARPHardwareType { return header.ARPHardwareNone }
+func (e *endpoint) AddHeader(*stack.PacketBuffer)           {}
+func (e *endpoint) ParseHeader(*stack.PacketBuffer) bool    { return true }
+func (e *endpoint) Close()                                  {}
+func (e *endpoint) SetOnCloseAction(func())                 {}
+func (e *endpoint) GSOMaxSize() uint32                      { return gsoMaxSize }
+func (e *endpoint) SupportedGSO() stack.SupportedGSO        { return stack.HostGSOSupported }
+func (e *endpoint) IsAttached() bool                        { return e.dispatcher.Load() != nil }
+
+// Capabilities claims receive checksum offload, because we verify (worker.deliver), and no more: with transmit offload
+// claimed, packets without GSO options would come with empty checksums.
+func (e *endpoint) Capabilities() stack.LinkEndpointCapabilities {
+	return stack.CapabilityRXChecksumOffload
+}
+
+// Attach gives the endpoint the stack to deliver to, nil when the NIC is removed.
+func (e *endpoint) Attach(d stack.NetworkDispatcher) {
+	if d == nil {
+		e.dispatcher.Store(nil)
+		return
+	}
+	e.dispatcher.Store(&d)
+}
+
+// WritePackets copies what gVisor sends into packets of ours and queues them. It runs under a TCP endpoint's lock: it must
+// not block or call back into gVisor.
+func (e *endpoint) WritePackets(list stack.PacketBufferList) (int, tcpip.Error) {
+	n := 0
+	for _, pkt := range list.AsSlice() {
+		if !e.host.queue.put(outPacket{fromBuffer(pkt), e.iface}) {
+			e.host.inst.stats.dropped(packet.ReasonHostQueueFull)
+			e.host.inst.stats.fromHost.Add(1)
+			return n, &tcpip.ErrNoBufferSpace{}
+		}
+		n++
+	}
+	return n, nil
+}
+
+// fromBuffer copies a packet and translates its GSO options.
+func fromBuffer(pkt *stack.PacketBuffer) *packet.Packet {
+	size := pkt.Size()
+	p := packet.Get(size)
+	to := p.Space(0)
+	views, offset := pkt.AsViewList()
+	n := 0
+	for v := views.Front(); v != nil; v = v.Next() {
+		b := v.AsSlice()
+		if offset >= len(b) {
+			offset -= len(b)
+			continue
+		}
+		n += copy(to[n:], b[offset:])
+		offset = 0
+	}
+	p.SetLen(n)
+	p.Offload = offloadOf(pkt)
+	return p
+}
+
+// offloadOf says what gVisor left to do: on an established connection every segment has a partial checksum.
+func offloadOf(pkt *stack.PacketBuffer) packet.Offload {
+	gso := &pkt.GSOOptions
+	if !gso.NeedsCsum {
+		return packet.Offload{}
+	}
+	o := packet.Offload{
+		Checksum:       packet.ChecksumPartial,
+		ChecksumStart:  gso.L3HdrLen,
+		ChecksumOffset: gso.CsumOffset,
+	}
+	transport := len(pkt.TransportHeader().Slice())
+	if payload := pkt.Size() - int(gso.L3HdrLen) - transport; gso.MSS == 0 || payload <= int(gso.MSS) {
+		return o
+	}
+	o.GSO = packet.GSOTCP4
+	if gso.Type == stack.GSOTCPv6 {
+		o.GSO = packet.GSOTCP6
+	}
+	o.SegmentSize = gso.MSS
+	o.HeaderLen = gso.L3HdrLen + uint16(transport)
+	return o
+}
+
+// Bounds of the queue between the host stack and its output goroutine.
+const (
+	outQueuePackets = 1024
+	outQueueBytes   = 16 << 20
+)
+
+// An outPacket waits for the output goroutine; via is the interface whose NIC gVisor chose.
+type outPacket struct {
+	packet *packet.Packet
+	via    *Interface
+}
+
+// An outQueue is a bounded FIFO that takes no memory while it is empty and idle.
+type outQueue struct {
+	mu      sync.Mutex
+	changed sync.Cond
+	waiting []outPacket // guarded by mu
+	bytes   int         // guarded by mu; of what waits
+	busy    bool        // guarded by mu; the output goroutine carries packets it took
+	closed  bool        // guarded by mu
+}
+
+func (q *outQueue) init() { q.changed.L = &q.mu }
+
+// put adds a packet. It returns false and releases it if the queue is full or closed.
+func (q *outQueue) put(o outPacket) bool {
+	q.mu.Lock()
+	full := q.closed || len(q.waiting) >= outQueuePackets || q.bytes >= outQueueBytes
+	if !full {
+		q.waiting = append(q.waiting, o)
+		q.bytes += o.packet.Len()
+	}
+	q.mu.Unlock()
+	if full {
+		o.packet.Release()
+		return false
+	}
+	q.changed.Broadcast()
+	return true
+}
+
+// take waits for packets, moves up to batchSize of them into batch, and returns false when the queue is closed.
+func (q *outQueue) take(batch []outPacket) ([]outPacket, bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for len(q.waiting) == 0 && !q.closed {
+		q.changed.Wait()
+	}
+	if q.closed {
+		for _, o := range q.waiting {
+			o.packet.Release()
+		}
+		q.waiting = nil
+		return batch, false
+	}
+	batch, q.waiting = q.waiting, batch
+	q.bytes = 0
+	q.busy = true
+	return batch, true
+}
+
+// idle says that what take gave has been sent.
+func (q *outQueue) idle() {
+	q.mu.Lock()
+	q.busy = false
+	q.mu.Unlock()
+	q.changed.Broadcast()
+}
+
+// drain waits until everything queued so far has been sent.
+func (q *outQueue) drain() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for (len(q.waiting) > 0 || q.busy) && !q.closed {
+		q.changed.Wait()
+	}
+}
+
+func (q *outQueue) close() {
+	q.mu.Lock()
+	q.closed = true
+	q.mu.Unlock()
+	q.changed.Broadcast()
+}

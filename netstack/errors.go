@@ -1,0 +1,58 @@
+// Copyright 2026 The hooknet Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package netstack
+
+import (
+	"errors"
+	"syscall"
+)
+
+// The errors of this package, for errors.Is. Each also matches the errno in its comment.
+var (
+	// ErrClosed: the instance or interface was closed; make a new one. (net.ErrClosed is for sockets.)
+	ErrClosed error = &sentinel{"closed", syscall.ESHUTDOWN}
+	// ErrExists: the name, address or route is taken; remove the other first or choose another.
+	ErrExists error = &sentinel{"already there", syscall.EEXIST}
+	// ErrNotFound: no such interface, address or route.
+	ErrNotFound error = &sentinel{"not found", syscall.ESRCH}
+	// ErrInvalid: the arguments do not make sense; the message says what was expected.
+	ErrInvalid error = &sentinel{"invalid", syscall.EINVAL}
+)
+
+type sentinel struct {
+	text  string
+	errno syscall.Errno
+}
+
+func (s *sentinel) Error() string        { return s.text }
+func (s *sentinel) Is(target error) bool { return target == error(s.errno) }
+
+// An OpError says which operation on which object failed.
+type OpError struct {
+	Op     string // e.g. "add route"
+	Object string // e.g. "10.0.0.0/8"
+	Err    error
+}
+
+func (e *OpError) Error() string {
+	if e.Object == "" {
+		return "netstack: " + e.Op + ": " + e.Err.Error()
+	}
+	return "netstack: " + e.Op + " " + e.Object + ": " + e.Err.Error()
+}
+
+// Unwrap returns the cause.
+func (e *OpError) Unwrap() error { return e.Err }
+
+// opError wraps err once; nil stays nil.
+func opError(op, object string, err error) error {
+	if err == nil {
+		return nil
+	}
+	var already *OpError
+	if errors.As(err, &already) {
+		return err
+	}
+	return &OpError{Op: op, Object: object, Err: err}
+}

@@ -1,0 +1,262 @@
+// Copyright 2026 The hooknet Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package netstack
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"runtime/debug"
+	"slices"
+	"sync/atomic"
+
+	"gvisor.dev/gvisor/pkg/buffer"
+	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/header"
+	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
+	"gvisor.dev/gvisor/pkg/tcpip/network/ipv6"
+	"gvisor.dev/gvisor/pkg/tcpip/stack"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/icmp"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/udp"
+
+	"github.com/hooknet/hooknet/packet"
+)
+
+// TCP buffer sizes of the host stack in bytes; auto-tuning moves between them.
+const (
+	tcpBufferDefault = 1 << 20
+	tcpBufferMax     = 4 << 20
+)
+
+// A hostStack is gVisor's netstack as the instance's host: it terminates, it never forwards. Each of our interfaces is
+// a NIC of the same number; every NIC has its own default routes, because a reply must leave by the NIC that owns its
+// source, and our forwarding table decides where it really goes.
+type hostStack struct {
+	inst   *Instance
+	stack  *stack.Stack
+	queue  outQueue
+	broken atomic.Bool   // gVisor panicked once: nothing is delivered to it any more
+	done   chan struct{} // closed when the output goroutine has ended
+}
+
+func newHostStack(i *Instance) (*hostStack, error) {
+	h := &hostStack{
+		inst: i,
+		// The zero ipv6.Options keep it silent on the link: no DAD, MLD or router solicitations. Loopback addresses are
+		// accepted from any NIC because the martian check is ours.
+		stack: stack.New(stack.Options{
+			NetworkProtocols: []stack.NetworkProtocolFactory{
+				ipv4.NewProtocolWithOptions(ipv4.Options{AllowExternalLoopbackTraffic: true}),
+				ipv6.NewProtocolWithOptions(ipv6.Options{AllowExternalLoopbackTraffic: true}),
+			},
+			TransportProtocols: []stack.TransportProtocolFactory{
+				tcp.NewProtocol, udp.NewProtocol, icmp.NewProtocol4, icmp.NewProtocol6,
+			},
+			HandleLocal: false, // local traffic comes to us, where LOOPBACK_OUT and LOOPBACK_IN are
+		}),
+		done: make(chan struct{}),
+	}
+	h.queue.init()
+	if err := h.configureTCP(); err != nil {
+		h.stack.Destroy()
+		return nil, err
+	}
+	go h.outputLoop() // ends with destroy
+	return h, nil
+}
+
+// configureTCP sets what gVisor leaves modest: selective acknowledgements, buffers for long fat networks, CUBIC.
+func (h *hostStack) configureTCP() error {
+	sack := tcpip.TCPSACKEnabled(true)
+	send := tcpip.TCPSendBufferSizeRangeOption{Min: tcp.MinBufferSize, Default: tcpBufferDefault, Max: tcpBufferMax}
+	receive := tcpip.TCPReceiveBufferSizeRangeOption{Min: tcp.MinBufferSize, Default: tcpBufferDefault, Max: tcpBufferMax}
+	congestion := tcpip.CongestionControlOption("cubic")
+	for _, option := range []tcpip.SettableTransportProtocolOption{&sack, &send, &receive, &congestion} {
+		if err := h.stack.SetTransportProtocolOption(tcp.ProtocolNumber, option); err != nil {
+			return fmt.Errorf("host stack: TCP option %T: %s", option, err)
+		}
+	}
+	return nil
+}
+
+// attach makes a NIC for an interface and gives it the interface's addresses.
+func (h *hostStack) attach(f *Interface) error {
+	id := tcpip.NICID(f.index)
+	f.nic = &endpoint{host: h, iface: f}
+	if err := h.stack.CreateNICWithOptions(id, f.nic, stack.NICOptions{Name: f.name}); err != nil {
+		return fmt.Errorf("host stack: new NIC: %s", err)
+	}
+	for _, p := range f.Addresses() {
+		// Added with their full length: gVisor must not know subnets and their broadcasts, our table does. Only all of
+		// 127/8 is local.
+		address := tcpip.ProtocolAddress{Protocol: protocolOf(p.Addr()), AddressWithPrefix: toAddress(p.Addr()).WithPrefix()}
+		if f.loopback() {
+			address.AddressWithPrefix.PrefixLen = p.Bits()
+		}
+		if err := h.stack.AddProtocolAddress(id, address, stack.AddressProperties{}); err != nil {
+			h.detach(f)
+			return fmt.Errorf("host stack: address %v: %s", p, err)
+		}
+	}
+	return nil
+}
+
+// detach removes an interface's NIC; sockets bound to its addresses stay, and fail when they send.
+func (h *hostStack) detach(f *Interface) { h.stack.RemoveNIC(tcpip.NICID(f.index)) }
+
+// mirroredRoutes is the largest forwarding table that is shown to gVisor row by row; of larger ones it sees the
+// default routes only, because it walks its rows one by one.
+const mirroredRoutes = 1000
+
+// mirrorRoutes shows the forwarding table to gVisor, which needs it to choose source addresses, and to send by each NIC.
+func (i *Instance) mirrorRoutes() {
+	var table []tcpip.Route
+	add := func(p netip.Prefix, f *Interface) {
+		subnet := tcpip.AddressWithPrefix{Address: toAddress(p.Addr()), PrefixLen: p.Bits()}.Subnet()
+		table = append(table, tcpip.Route{Destination: subnet, NIC: tcpip.NICID(f.index)})
+	}
+	for p, h := range i.fib.all() {
+		if h.kind != hopForward && h.kind != hopLocal {
+			continue
+		}
+		add(p, h.iface)
+		if len(table) > mirroredRoutes {
+			table = table[:0]
+			break
+		}
+	}
+	slices.SortStableFunc(table, func(a, b tcpip.Route) int { return cmp.Compare(b.Destination.Prefix(), a.Destination.Prefix()) })
+	for _, d := range []netip.Prefix{defaultRoute4, defaultRoute6} {
+		if h := i.fib.lookup(d.Addr()); h != nil && h.kind == hopForward {
+			add(d, h.iface)
+		}
+		var loopback *Interface
+		for f := range i.Interfaces() {
+			if f.loopback() {
+				loopback = f
+				continue
+			}
+			add(d, f)
+		}
+		if loopback != nil {
+			add(d, loopback)
+		}
+	}
+	i.host.stack.SetRouteTable(table)
+}
+
+var (
+	defaultRoute4 = netip.MustParsePrefix("0.0.0.0/0")
+	defaultRoute6 = netip.MustParsePrefix("::/0")
+)
+
+// close ends all sockets; the resets this causes are still sent.
+func (h *hostStack) close() {
+	h.stack.Close()
+	h.queue.drain()
+}
+
+// destroy ends the output goroutine and frees the stack.
+func (h *hostStack) destroy() {
+	h.queue.close()
+	<-h.done
+	h.stack.Destroy()
+}
+
+// outputLoop carries what the host stack sends. gVisor writes with a TCP endpoint's lock held; from there it must not
+// meet hooks, which may take their time, or come back into gVisor, which would deadlock.
+func (h *hostStack) outputLoop() {
+	defer close(h.done)
+	w := h.inst.newWorker(0)
+	var batch []outPacket
+	for {
+		var open bool
+		if batch, open = h.queue.take(batch[:0]); !open {
+			return
+		}
+		for k, o := range batch {
+			batch[k] = outPacket{}
+			w.n.fromHost++
+			w.originate(o.packet, o.via)
+		}
+		w.flush()
+		h.queue.idle()
+	}
+}
+
+// deliver hands a packet to the host stack on the NIC that owns its destination. The bytes are copied.
+func (w *worker) deliver(p *packet.Packet, owner *Interface) {
+	if !p.TransportChecksumValid() {
+		w.drop(p, packet.ReasonTransportChecksum)
+		return
+	}
+	if lyingTooBig(p) {
+		w.drop(p, packet.ReasonHostRefused)
+		return
+	}
+	h := w.inst.host
+	if h.broken.Load() {
+		w.drop(p, packet.ReasonHostRefused)
+		return
+	}
+	if !h.input(p, owner) {
+		w.drop(p, packet.ReasonHostRefused)
+		return
+	}
+	w.n.delivered++
+	w.finish(p)
+}
+
+// input returns false if gVisor panicked: the forwarding plane goes on without a host stack.
+func (h *hostStack) input(p *packet.Packet, owner *Interface) (ok bool) {
+	defer func() {
+		if v := recover(); v != nil {
+			h.broken.Store(true)
+			h.inst.log.Error("host stack panicked and is switched off", "panic", v, "packet", p.String(), "stack", string(debug.Stack()))
+		}
+	}()
+	dispatcher := owner.nic.dispatcher.Load()
+	if dispatcher == nil {
+		return false // the interface is being closed
+	}
+	protocol := header.IPv4ProtocolNumber
+	if p.Family() == packet.Inet6 {
+		protocol = header.IPv6ProtocolNumber
+	}
+	pkt := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: buffer.MakeWithData(p.Bytes())})
+	defer pkt.DecRef()
+	(*dispatcher).DeliverNetworkPacket(protocol, pkt)
+	return true
+}
+
+// lyingTooBig reports a Fragmentation Needed or Packet Too Big with an MTU that no link has. gVisor believes them all, down
+// to a segment size of 1. RFC 8201 section 4: below 1280 is to be ignored; 552 is Linux's least for IPv4.
+func lyingTooBig(p *packet.Packet) bool {
+	b := p.Bytes()[min(p.TransportOffset(), p.Len()):]
+	if len(b) < icmpHeaderLen {
+		return false
+	}
+	switch {
+	case p.TransportProtocol() == uint8(header.ICMPv4ProtocolNumber) && p.Family() == packet.Inet:
+		return b[0] == 3 && b[1] == 4 && int(b[6])<<8|int(b[7]) < 552
+	case p.TransportProtocol() == uint8(header.ICMPv6ProtocolNumber) && p.Family() == packet.Inet6:
+		return b[0] == 2 && uint32(b[4])<<24|uint32(b[5])<<16|uint32(b[6])<<8|uint32(b[7]) < minMTU6
+	}
+	return false
+}
+
+func protocolOf(a netip.Addr) tcpip.NetworkProtocolNumber {
+	if a.Is4() {
+		return ipv4.ProtocolNumber
+	}
+	return ipv6.ProtocolNumber
+}
+
+func toAddress(a netip.Addr) tcpip.Address {
+	if !a.IsValid() {
+		return tcpip.Address{}
+	}
+	return tcpip.AddrFromSlice(a.AsSlice())
+}

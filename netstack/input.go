@@ -1,0 +1,142 @@
+// Copyright 2026 The hooknet Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package netstack
+
+import (
+	"net/netip"
+
+	"github.com/hooknet/hooknet/hooks"
+	"github.com/hooknet/hooknet/packet"
+)
+
+// The functions of this file, forward.go and output.go stand in the order in which a packet meets them.
+
+// ingress takes a packet from a device: parse, martians, then the hooks.
+func (w *worker) ingress(in *Interface, p *packet.Packet) {
+	w.n.received++
+	reason := p.Parse()
+	if reason == hooks.ReasonNone {
+		reason = martian(p)
+	}
+	if reason != hooks.ReasonNone {
+		w.drop(p, reason)
+		return
+	}
+	w.physicalIn(in, p)
+}
+
+// martian refuses addresses that must not be seen on a link: RFC 1812 section 5.3.7, RFC 6890, RFC 4291 section 2.5. It
+// runs before PHYSICAL_IN.
+func martian(p *packet.Packet) hooks.Reason {
+	b := p.Bytes()
+	if p.Family() == packet.Inet {
+		switch src := b[12]; {
+		case src == 0, src == 127, src >= 224: // this network, loopback, multicast, reserved, broadcast
+			return packet.ReasonMartianSource
+		}
+		switch dst := b[16]; {
+		case dst == 0, dst == 127:
+			return packet.ReasonMartianDestination
+		case dst >= 240 && [4]byte(b[16:20]) != [4]byte{255, 255, 255, 255}:
+			return packet.ReasonMartianDestination
+		}
+		return hooks.ReasonNone
+	}
+	if b[8] == 0xff || b[8] == 0 && forbidden6(p.Source()) {
+		return packet.ReasonMartianSource
+	}
+	if b[24] == 0 && forbidden6(p.Destination()) {
+		return packet.ReasonMartianDestination
+	}
+	return hooks.ReasonNone
+}
+
+// forbidden6 holds for ::, ::1 and IPv4-mapped addresses, none of which may be seen on a link.
+func forbidden6(a netip.Addr) bool {
+	return a.IsUnspecified() || a.IsLoopback() || a.Is4In6()
+}
+
+// linkFlags derives HPE_MULTICAST and HPE_BROADCAST. A TUN has no link-layer addresses: the IP destination stands in.
+func linkFlags(p *packet.Packet) packet.Flags {
+	b := p.Bytes()
+	switch {
+	case p.Family() == packet.Inet6:
+		if b[24] == 0xff {
+			return packet.Multicast
+		}
+	case b[16] == 255:
+		return packet.Broadcast
+	case b[16]&0xf0 == 0xe0:
+		return packet.Multicast
+	}
+	return 0
+}
+
+// physicalIn shows a packet to the hooks of PHYSICAL_IN: fragments one by one, before the route lookup. A hook that
+// changes the destination changes the route.
+func (w *worker) physicalIn(in *Interface, p *packet.Packet) {
+	if e := w.inst.events[p.Family()][packet.PhysicalIn]; e.Active() {
+		if mustSplit(e, p) {
+			w.split(p, packet.PhysicalIn, in, nil)
+			return
+		}
+		if !w.run(e, packet.PhysicalIn, p, in.index, 0, linkFlags(p)) {
+			return
+		}
+	}
+	w.route(in, p)
+}
+
+// route looks the destination up and decides: deliver, forward, or refuse.
+func (w *worker) route(in *Interface, p *packet.Packet) {
+	dst := p.Destination()
+	switch {
+	case dst.IsMulticast():
+		w.deliver(p, in) // to the members in our host stack; nothing else to do without multicast routing
+		return
+	case dst.IsUnspecified(): // a hook's doing
+		w.drop(p, packet.ReasonMartianDestination)
+		return
+	}
+	to := w.lookup(dst)
+	if to != nil && to.kind == hopLocal {
+		w.deliver(p, to.iface)
+		return
+	}
+	if !w.inst.forwarding {
+		w.drop(p, packet.ReasonForwardingDisabled)
+		return
+	}
+	if w.refuse(in, p, to) {
+		return
+	}
+	w.forward(in, p, to)
+}
+
+// refuse deals with destinations that there is no way to: it tells the sender where it should, drops the packet and
+// returns true. in is nil for packets of the host stack.
+func (w *worker) refuse(in *Interface, p *packet.Packet, to *hop) bool {
+	switch {
+	case p.Destination() == limitedBroadcast:
+		w.drop(p, packet.ReasonBroadcast)
+	case to == nil:
+		w.icmpError(in, p, icmpNoRoute, 0)
+		w.drop(p, packet.ReasonNoRoute)
+	case to.kind == hopForward:
+		return false
+	case to.kind == hopUnreachable:
+		w.icmpError(in, p, icmpUnreachable, 0)
+		w.drop(p, packet.ReasonUnreachable)
+	case to.kind == hopProhibit:
+		w.icmpError(in, p, icmpProhibited, 0)
+		w.drop(p, packet.ReasonProhibited)
+	case to.kind == hopBroadcast:
+		w.drop(p, packet.ReasonBroadcast)
+	default:
+		w.drop(p, packet.ReasonBlackhole)
+	}
+	return true
+}
+
+var limitedBroadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})

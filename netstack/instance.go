@@ -1,0 +1,195 @@
+// Copyright 2026 The hooknet Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package netstack
+
+import (
+	"errors"
+	"fmt"
+	"iter"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+
+	"github.com/hooknet/hooknet/hooks"
+	"github.com/hooknet/hooknet/packet"
+)
+
+// Config describes an instance. It is copied by New.
+type Config struct {
+	// ID tells this instance from the others of the process in hooks and notifications; never 0. The package instances
+	// gives them out; default: 1.
+	ID hooks.InstanceID
+	// Name is for people: logs and reports. Default: the id in decimal.
+	Name string
+	// Logger receives what an operator should know, never a line per packet. Default: nothing is logged.
+	Logger *slog.Logger
+	// DisableForwarding makes the instance a host: packets for other destinations are dropped in silence and counted
+	// (RFC 1812 section 5.2, ip_forward = 0).
+	DisableForwarding bool
+	// PanicLimit is how many panics of one hook are borne before it is disabled. Default: 1.
+	PanicLimit int
+}
+
+// An Instance is one independent TCP/IP stack: interfaces, a forwarding table, hook points and a host stack of its own.
+// Its methods may be called by any goroutine, those that only read also from inside hooks.
+type Instance struct {
+	id         hooks.InstanceID
+	name       string
+	log        *slog.Logger
+	forwarding bool
+
+	hooks  *hooks.Stack
+	events [packet.Inet6 + 1][packet.Observing + 1]*hooks.Event[*packet.Context] // by family and event; immutable after New
+
+	fib   *fib
+	host  *hostStack
+	icmp  icmpLimiter
+	stats counters
+	slots atomic.Uint32 // next worker number
+
+	mu         sync.Mutex
+	interfaces atomic.Pointer[[]*Interface] // sorted by index; replaced as a whole under mu
+	nextIndex  uint32                       // guarded by mu; indexes are never reused
+	closed     bool                         // guarded by mu
+
+	closing chan struct{} // closed by the first Close
+	done    chan struct{} // closed when Close has finished
+}
+
+// New makes an instance with a loopback interface (lo, index 1, 127.0.0.1/8 and ::1/128) and no other. Close it to get
+// its goroutines back.
+func New(cfg Config) (*Instance, error) {
+	if cfg.ID == 0 {
+		cfg.ID = 1
+	}
+	if cfg.Name == "" {
+		cfg.Name = fmt.Sprint(cfg.ID)
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	i := &Instance{
+		id:         cfg.ID,
+		name:       cfg.Name,
+		log:        cfg.Logger.With("instance", cfg.Name),
+		forwarding: !cfg.DisableForwarding,
+		fib:        newFIB(),
+		closing:    make(chan struct{}),
+		done:       make(chan struct{}),
+	}
+	i.interfaces.Store(new([]*Interface))
+	i.icmp.init()
+	if err := i.newHookPoints(cfg.PanicLimit); err != nil {
+		return nil, opError("new instance", cfg.Name, err)
+	}
+	host, err := newHostStack(i)
+	if err != nil {
+		return nil, opError("new instance", cfg.Name, err)
+	}
+	i.host = host
+	i.nextIndex = 1
+	if _, err := i.addInterface(nil, InterfaceConfig{
+		Name:      "lo",
+		MTU:       loopbackMTU,
+		Addresses: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/8"), netip.MustParsePrefix("::1/128")},
+	}); err != nil {
+		return nil, opError("new instance", cfg.Name, errors.Join(err, i.Close()))
+	}
+	return i, nil
+}
+
+// newHookPoints makes the families and events of spec 6.4 in their order: what a provider does at its creation.
+func (i *Instance) newHookPoints(panicLimit int) error {
+	i.hooks = hooks.NewStack(hooks.StackConfig{Instance: i.id, Logger: i.log})
+	for _, family := range []packet.Family{packet.Inet, packet.Inet6} {
+		f, err := i.hooks.AddFamily(family.String())
+		if err != nil {
+			return err
+		}
+		for _, event := range packetEvents {
+			e, err := hooks.AddEvent[*packet.Context](f, hooks.EventConfig{Name: event.String(), PanicLimit: panicLimit})
+			if err != nil {
+				return err
+			}
+			i.events[family][event] = e
+		}
+	}
+	return nil
+}
+
+// closeHookPoints shuts all events and families down and removes them. What embedders forgot is named in the log; it keeps
+// nothing running.
+func (i *Instance) closeHookPoints() {
+	if err := i.hooks.Close(); err != nil {
+		i.log.Warn("instance closed with hooks or notifiers still registered", "error", err)
+	}
+}
+
+// packetEvents are the events at which packets pass, in the order in which they are registered.
+var packetEvents = []packet.Event{
+	packet.PhysicalIn, packet.PhysicalOut, packet.Forwarding, packet.LoopbackIn, packet.LoopbackOut,
+}
+
+// ID returns the instance's number; it stays the same and no other instance of its manager ever gets it.
+func (i *Instance) ID() hooks.InstanceID { return i.id }
+
+// Name returns the instance's name.
+func (i *Instance) Name() string { return i.name }
+
+// Hooks returns the instance's hook stack: its families and events, notification and statistics.
+func (i *Instance) Hooks() *hooks.Stack { return i.hooks }
+
+// Register adds a hook to a packet event. The handle is the only way to take it away again. Errors are those of
+// hooks.Event.Register; ErrInvalid if the family has no such packet event.
+func (i *Instance) Register(family packet.Family, event packet.Event, h packet.Hook) (*hooks.Handle, error) {
+	if int(family) >= len(i.events) || int(event) >= len(i.events[family]) || i.events[family][event] == nil {
+		return nil, opError("register hook", h.Name, fmt.Errorf("%w: %v has no packet event %v", ErrInvalid, family, event))
+	}
+	return i.events[family][event].Register(h)
+}
+
+// Interfaces iterates over the interfaces by ascending index, on one snapshot. It may be used inside hooks.
+func (i *Instance) Interfaces() iter.Seq[*Interface] {
+	return func(yield func(*Interface) bool) {
+		for _, f := range *i.interfaces.Load() {
+			if !yield(f) {
+				return
+			}
+		}
+	}
+}
+
+// Interface finds an interface by its name. It may be used inside hooks.
+func (i *Instance) Interface(name string) (*Interface, bool) {
+	for f := range i.Interfaces() {
+		if f.name == name {
+			return f, true
+		}
+	}
+	return nil, false
+}
+
+// Close ends all connections, closes all interfaces and their devices, and returns when every goroutine of the instance
+// has ended. Hooks still registered simply stop being called; they are named in the log. Further calls wait for the first.
+func (i *Instance) Close() error {
+	i.mu.Lock()
+	first := !i.closed
+	i.closed = true
+	i.mu.Unlock()
+	if !first {
+		<-i.done
+		return nil
+	}
+	defer close(i.done)
+	close(i.closing)
+	i.host.close() // connections are reset while their packets can still leave
+	var errs []error
+	for f := range i.Interfaces() {
+		errs = append(errs, f.Close())
+	}
+	i.host.destroy()
+	i.closeHookPoints()
+	return errors.Join(errs...)
+}

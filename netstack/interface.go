@@ -1,0 +1,254 @@
+// Copyright 2026 The hooknet Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package netstack
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/hooknet/hooknet/packet"
+	"github.com/hooknet/hooknet/tun"
+)
+
+// MTU limits in bytes: RFC 791 section 3.2, RFC 8200 section 5, and the largest IPv4 packet.
+const (
+	minMTU4     = 68
+	minMTU6     = 1280
+	maxMTU      = 65535
+	defaultMTU  = 1500
+	loopbackMTU = maxMTU
+)
+
+func minMTU(is4 bool) int {
+	if is4 {
+		return minMTU4
+	}
+	return minMTU6
+}
+
+// InterfaceConfig describes an interface. It is copied by AddInterface.
+type InterfaceConfig struct {
+	// Name is unique in the instance, at most 15 bytes as on Linux. Default: the device's name.
+	Name string
+	// MTU is the largest packet sent by the interface, in bytes, 68 to 65535, at least 1280 if there is an IPv6 address.
+	// Default: 1500. The host's side of the device must be set to the same.
+	MTU int
+	// Addresses are the interface's own addresses with the prefix length of their subnet; the subnet becomes a
+	// connected route. The first of each family is the source of ICMP errors and of sockets that name none.
+	Addresses []netip.Prefix
+}
+
+// InterfaceStats counts what passed an interface since it was added. A superpacket counts as one packet.
+type InterfaceStats struct {
+	ReceivedPackets, ReceivedBytes uint64
+	SentPackets, SentBytes         uint64
+	SendErrors                     uint64 // the device refused the packet; also counted as drops by reason
+}
+
+// An Interface joins an instance to a device. All methods may be called by any goroutine and inside hooks, except Close.
+type Interface struct {
+	inst  *Instance
+	index uint32
+	name  string
+	dev   tun.Device // nil for the loopback interface
+
+	features  packet.Features // what dev accepts
+	mtu       atomic.Int32
+	addresses atomic.Pointer[[]netip.Prefix]
+	nic       *endpoint // gVisor's side of the interface
+	onLink    *hop      // the way to what is on this link whatever the table says: link-local and multicast destinations
+
+	stats struct{ rxPackets, rxBytes, txPackets, txBytes, txErrors atomic.Uint64 }
+
+	readers sync.WaitGroup // one goroutine per device queue
+	closing sync.Once
+	done    chan struct{}
+}
+
+// Index returns the interface's number, unique in the instance and never reused; the loopback interface has 1.
+func (f *Interface) Index() uint32 { return f.index }
+
+// Name returns the interface's name.
+func (f *Interface) Name() string { return f.name }
+
+// MTU returns the largest packet the interface sends, in bytes (net_getmtu(9F)).
+func (f *Interface) MTU() int { return int(f.mtu.Load()) }
+
+// Addresses returns the interface's addresses with their prefix lengths. The slice is shared: it must not be changed.
+func (f *Interface) Addresses() []netip.Prefix { return *f.addresses.Load() }
+
+// Device returns the device behind the interface, nil for the loopback interface.
+func (f *Interface) Device() tun.Device { return f.dev }
+
+func (f *Interface) loopback() bool { return f.dev == nil }
+
+// address returns the interface's first address of a family; the zero Addr if it has none.
+func (f *Interface) address(is4 bool) netip.Addr {
+	for _, p := range f.Addresses() {
+		if p.Addr().Is4() == is4 {
+			return p.Addr()
+		}
+	}
+	return netip.Addr{}
+}
+
+// Stats returns the interface's counters.
+func (f *Interface) Stats() InterfaceStats {
+	return InterfaceStats{
+		ReceivedPackets: f.stats.rxPackets.Load(), ReceivedBytes: f.stats.rxBytes.Load(),
+		SentPackets: f.stats.txPackets.Load(), SentBytes: f.stats.txBytes.Load(),
+		SendErrors: f.stats.txErrors.Load(),
+	}
+}
+
+// AddInterface binds a device to the instance and starts one goroutine per device queue. From then on the interface owns
+// the device and closes it. On an error nothing has changed and the device is still the caller's.
+func (i *Instance) AddInterface(dev tun.Device, cfg InterfaceConfig) (*Interface, error) {
+	if dev == nil {
+		return nil, opError("add interface", cfg.Name, fmt.Errorf("%w: no device; open one with tun.Open or tun.Pair", ErrInvalid))
+	}
+	if cfg.Name == "" {
+		cfg.Name = dev.Name()
+	}
+	f, err := i.addInterface(dev, cfg)
+	return f, opError("add interface", cfg.Name, err)
+}
+
+func (c *InterfaceConfig) validate() error {
+	var errs []error
+	bad := func(format string, args ...any) {
+		errs = append(errs, fmt.Errorf("%w: "+format, append([]any{ErrInvalid}, args...)...))
+	}
+	if c.Name == "" || len(c.Name) > 15 {
+		bad("name %q; expected 1 to 15 bytes", c.Name)
+	}
+	if c.MTU < minMTU4 || c.MTU > maxMTU {
+		bad("MTU %d; expected %d to %d bytes", c.MTU, minMTU4, maxMTU)
+	}
+	for n, p := range c.Addresses {
+		a := p.Addr()
+		switch {
+		case !p.IsValid():
+			bad("address %d is no prefix; expected e.g. 10.0.0.1/24", n+1)
+		case a.Is4In6() || a.Zone() != "":
+			bad("address %v; expected plain IPv4 or IPv6 without zone", p)
+		case a.IsUnspecified() || a.IsMulticast():
+			bad("address %v is no address a host may have", p)
+		case a.Is6() && c.MTU < minMTU6:
+			bad("MTU %d with the IPv6 address %v; expected at least %d (RFC 8200 section 5)", c.MTU, p, minMTU6)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (i *Instance) addInterface(dev tun.Device, cfg InterfaceConfig) (*Interface, error) {
+	if cfg.MTU == 0 {
+		cfg.MTU = defaultMTU
+	}
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.closed {
+		return nil, ErrClosed
+	}
+	if _, taken := i.Interface(cfg.Name); taken {
+		return nil, fmt.Errorf("%w: an interface of that name", ErrExists)
+	}
+	f := &Interface{inst: i, index: i.nextIndex, name: cfg.Name, dev: dev, done: make(chan struct{})}
+	f.onLink = &hop{kind: hopForward, iface: f}
+	f.mtu.Store(int32(cfg.MTU))
+	addresses := slices.Clone(cfg.Addresses)
+	f.addresses.Store(&addresses)
+	if dev != nil {
+		f.features = dev.Features()
+	}
+	entries := f.fibEntries()
+	if err := i.fib.add(entries...); err != nil {
+		return nil, err
+	}
+	if err := i.host.attach(f); err != nil {
+		i.fib.remove(entries...)
+		return nil, err
+	}
+	i.nextIndex++
+	i.setInterfaces(append(slices.Clone(*i.interfaces.Load()), f))
+	i.mirrorRoutes()
+	if dev != nil {
+		for q := range dev.Queues() {
+			f.readers.Add(1)
+			go i.newWorker(q).readLoop(f) // ends when dev is closed or gone
+		}
+	}
+	return f, nil
+}
+
+func (i *Instance) setInterfaces(list []*Interface) {
+	slices.SortFunc(list, func(a, b *Interface) int { return cmp.Compare(a.index, b.index) })
+	i.interfaces.Store(&list)
+}
+
+// fibEntries returns the rows that the interface's addresses bring: the address, its subnet and the subnet's broadcast
+// addresses. All of 127/8 is local (RFC 1122 section 3.2.1.3).
+func (f *Interface) fibEntries() []fibEntry {
+	var entries []fibEntry
+	add := func(p netip.Prefix, row int, kind hopKind) {
+		p = p.Masked()
+		if slices.ContainsFunc(entries, func(e fibEntry) bool { return e.prefix == p && e.row == row }) {
+			return // two addresses of one subnet
+		}
+		entries = append(entries, fibEntry{p, row, &hop{kind: kind, iface: f, route: Route{Destination: p, Interface: f.name}}})
+	}
+	for _, p := range f.Addresses() {
+		a := p.Addr()
+		add(netip.PrefixFrom(a, a.BitLen()), rowLocal, hopLocal)
+		if f.loopback() {
+			add(p, rowLocal, hopLocal)
+			continue
+		}
+		add(p, rowConnected, hopForward)
+		if a.Is4() && p.Bits() < 31 { // RFC 3021: a /31 has no broadcast address
+			add(netip.PrefixFrom(p.Masked().Addr(), 32), rowConnected, hopBroadcast)
+			add(netip.PrefixFrom(lastAddr4(p), 32), rowConnected, hopBroadcast)
+		}
+	}
+	return entries
+}
+
+// lastAddr4 returns the last address of an IPv4 prefix: its directed broadcast.
+func lastAddr4(p netip.Prefix) netip.Addr {
+	b := p.Masked().Addr().As4()
+	for bit := p.Bits(); bit < 32; bit++ {
+		b[bit/8] |= 0x80 >> (bit % 8)
+	}
+	return netip.AddrFrom4(b)
+}
+
+// Close takes the interface out of the instance with its addresses and every route that leads to it, closes the device
+// and returns when its goroutines have ended. It must not be called from inside a hook: it waits for running hooks.
+func (f *Interface) Close() error {
+	var err error
+	f.closing.Do(func() {
+		defer close(f.done)
+		i := f.inst
+		i.mu.Lock()
+		i.fib.remove(i.fib.using(f)...)
+		i.setInterfaces(slices.DeleteFunc(slices.Clone(*i.interfaces.Load()), func(o *Interface) bool { return o == f }))
+		i.mirrorRoutes()
+		i.mu.Unlock()
+		if f.dev != nil {
+			err = f.dev.Close()
+		}
+		f.readers.Wait()
+		i.host.detach(f)
+	})
+	<-f.done
+	return opError("close interface", f.name, err)
+}

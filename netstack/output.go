@@ -1,0 +1,148 @@
+// Copyright 2026 The hooknet Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package netstack
+
+import (
+	"github.com/hooknet/hooknet/hooks"
+	"github.com/hooknet/hooknet/packet"
+)
+
+// wireLen returns the length of the longest packet that p becomes on a wire: p itself or, for a superpacket, a segment.
+func wireLen(p *packet.Packet) int {
+	if p.Offload.GSO == packet.GSONone {
+		return p.Len()
+	}
+	return min(p.Len(), int(p.Offload.HeaderLen)+int(p.Offload.SegmentSize))
+}
+
+// output cuts a packet to what its interface takes, then shows it to the hooks. Packets that must not be fragmented and
+// are too big have been refused before.
+func (w *worker) output(p *packet.Packet, to *hop) {
+	if p.Offload.GSO != packet.GSONone && (p.Offload.Needs()&^to.iface.features != 0 || wireLen(p) > to.mtu()) {
+		w.splitOutput(p, to)
+		return
+	}
+	if p.Offload.GSO == packet.GSONone && p.Len() > to.mtu() {
+		w.fragment(p, to)
+		return
+	}
+	w.physicalOut(p, to)
+}
+
+// splitOutput cuts a superpacket that the device does not take, or whose segments have to be fragmented.
+func (w *worker) splitOutput(p *packet.Packet, to *hop) {
+	if reason := w.segmenter.Init(p); reason != hooks.ReasonNone {
+		w.drop(p, reason)
+		return
+	}
+	for {
+		s := packet.Get(wireLen(p))
+		if !w.segmenter.Next(s) {
+			s.Release()
+			break
+		}
+		w.n.made++
+		w.output(s, to)
+	}
+	w.n.split++
+	w.finish(p)
+}
+
+// fragment cuts an IPv4 datagram (RFC 791 section 2.3); each fragment is a packet of its own at PHYSICAL_OUT.
+func (w *worker) fragment(p *packet.Packet, to *hop) {
+	mtu := to.mtu()
+	if reason := w.fragmenter.Init(p, mtu); reason != hooks.ReasonNone {
+		w.drop(p, reason)
+		return
+	}
+	for {
+		f := packet.Get(mtu)
+		if !w.fragmenter.Next(f) {
+			f.Release()
+			break
+		}
+		w.n.made++
+		w.physicalOut(f, to)
+	}
+	w.n.split++
+	w.finish(p)
+}
+
+// physicalOut shows a packet to the hooks of PHYSICAL_OUT as it goes on the device, and sends it.
+func (w *worker) physicalOut(p *packet.Packet, to *hop) {
+	if e := w.inst.events[p.Family()][packet.PhysicalOut]; e.Active() {
+		if mustSplit(e, p) {
+			w.split(p, packet.PhysicalOut, nil, to)
+			return
+		}
+		if !w.run(e, packet.PhysicalOut, p, 0, to.iface.index, 0) {
+			return
+		}
+		if wireLen(p) > to.mtu() {
+			w.drop(p, packet.ReasonHookGrew)
+			return
+		}
+	}
+	w.send(p, to.iface)
+}
+
+// originate sends a packet that this instance made: the host stack's output and our own ICMP errors. via is the
+// interface that link-scoped destinations go out by, nil if there is none.
+func (w *worker) originate(p *packet.Packet, via *Interface) {
+	if reason := p.Parse(); reason != hooks.ReasonNone {
+		w.drop(p, reason)
+		return
+	}
+	dst := p.Destination()
+	to := w.lookup(dst)
+	switch {
+	case to != nil && to.kind == hopLocal:
+		w.loopbackOut(p, to)
+		return
+	case via != nil && !via.loopback() && (dst.IsMulticast() || dst.IsLinkLocalUnicast() || dst == limitedBroadcast):
+		to = via.onLink
+	default:
+		if src := p.Source(); src.IsLoopback() { // RFC 1122 section 3.2.1.3: never outside a host
+			w.drop(p, packet.ReasonMartianSource)
+			return
+		}
+		if w.refuse(nil, p, to) {
+			return
+		}
+	}
+	if mtu := to.mtu(); wireLen(p) > mtu && p.DontFragment() {
+		w.icmpError(nil, p, icmpTooBig, uint32(mtu))
+		w.drop(p, packet.ReasonTooBig)
+		return
+	}
+	w.output(p, to)
+}
+
+// loopbackOut and loopbackIn carry a packet from one local address to another: it meets no PHYSICAL event. The interface
+// that hooks are told is the one that owns the destination.
+func (w *worker) loopbackOut(p *packet.Packet, to *hop) {
+	if e := w.inst.events[p.Family()][packet.LoopbackOut]; e.Active() {
+		if mustSplit(e, p) {
+			w.split(p, packet.LoopbackOut, nil, to)
+			return
+		}
+		if !w.run(e, packet.LoopbackOut, p, 0, to.iface.index, 0) {
+			return
+		}
+	}
+	w.loopbackIn(p, to)
+}
+
+func (w *worker) loopbackIn(p *packet.Packet, to *hop) {
+	if e := w.inst.events[p.Family()][packet.LoopbackIn]; e.Active() {
+		if mustSplit(e, p) {
+			w.split(p, packet.LoopbackIn, nil, to)
+			return
+		}
+		if !w.run(e, packet.LoopbackIn, p, to.iface.index, 0, 0) {
+			return
+		}
+	}
+	w.deliver(p, to.iface)
+}

@@ -1,0 +1,271 @@
+// Copyright 2026 The hooknet Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package netstack_test
+
+import (
+	"context"
+	"encoding/binary"
+	"maps"
+	"net/netip"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gopacket/gopacket"
+	"github.com/gopacket/gopacket/layers"
+	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/header"
+
+	"github.com/hooknet/hooknet/hooks"
+	"github.com/hooknet/hooknet/netstack"
+	"github.com/hooknet/hooknet/packet"
+	"github.com/hooknet/hooknet/tun"
+)
+
+// A router is an instance with two interfaces on memory devices whose far ends the test holds:
+//
+//	left ---- a [10.0.1.1/24 fd00:1::1/64]  instance  [10.0.2.1/24 fd00:2::1/64] b ---- right
+type router struct {
+	*netstack.Instance
+	t           *testing.T
+	a, b        *netstack.Interface
+	left, right *wire
+}
+
+const offloads = packet.FeatureChecksum | packet.FeatureTSO4 | packet.FeatureTSO6 | packet.FeatureUSO
+
+// The hosts at the far ends.
+var (
+	left4, right4 = netip.MustParseAddr("10.0.1.2"), netip.MustParseAddr("10.0.2.2")
+	left6, right6 = netip.MustParseAddr("fd00:1::2"), netip.MustParseAddr("fd00:2::2")
+	a4, b4        = netip.MustParseAddr("10.0.1.1"), netip.MustParseAddr("10.0.2.1")
+	a6, b6        = netip.MustParseAddr("fd00:1::1"), netip.MustParseAddr("fd00:2::1")
+)
+
+func prefixes(s ...string) []netip.Prefix {
+	var list []netip.Prefix
+	for _, p := range s {
+		list = append(list, netip.MustParsePrefix(p))
+	}
+	return list
+}
+
+func newRouter(t *testing.T, cfg netstack.Config) *router {
+	t.Helper()
+	return newRouterMTU(t, cfg, 1500, 1500, offloads)
+}
+
+func newRouterMTU(t *testing.T, cfg netstack.Config, mtuA, mtuB int, features packet.Features) *router {
+	t.Helper()
+	inst, err := netstack.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := inst.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	r := &router{Instance: inst, t: t}
+	attach := func(name string, mtu int, addresses ...string) (*netstack.Interface, *wire) {
+		near, far := tun.Pair(tun.PairConfig{Names: [2]string{name, "far-" + name}, Features: features})
+		f, err := inst.AddInterface(near, netstack.InterfaceConfig{MTU: mtu, Addresses: prefixes(addresses...)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f, newWire(t, far)
+	}
+	r.a, r.left = attach("a", mtuA, "10.0.1.1/24", "fd00:1::1/64")
+	r.b, r.right = attach("b", mtuB, "10.0.2.1/24", "fd00:2::1/64")
+	return r
+}
+
+// newRouter4 is a router without IPv6, whose MTUs may be small.
+func newRouter4(t *testing.T, mtuA, mtuB int, features packet.Features) *router {
+	t.Helper()
+	inst, err := netstack.New(netstack.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { inst.Close() })
+	r := &router{Instance: inst, t: t}
+	attach := func(name string, mtu int, address string) (*netstack.Interface, *wire) {
+		near, far := tun.Pair(tun.PairConfig{Names: [2]string{name, "far-" + name}, Features: features})
+		f, err := inst.AddInterface(near, netstack.InterfaceConfig{MTU: mtu, Addresses: prefixes(address)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f, newWire(t, far)
+	}
+	r.a, r.left = attach("a", mtuA, "10.0.1.1/24")
+	r.b, r.right = attach("b", mtuB, "10.0.2.1/24")
+	return r
+}
+
+// A wire is the test's end of a device.
+type wire struct {
+	t    *testing.T
+	dev  tun.Device
+	seen chan *packet.Packet
+}
+
+func newWire(t *testing.T, dev tun.Device) *wire {
+	w := &wire{t: t, dev: dev, seen: make(chan *packet.Packet, 4096)}
+	var reader sync.WaitGroup
+	reader.Go(func() {
+		for {
+			batch := make([]*packet.Packet, 32)
+			n, err := dev.Read(0, batch)
+			if err != nil {
+				return
+			}
+			for _, p := range batch[:n] {
+				w.seen <- p
+			}
+		}
+	})
+	t.Cleanup(func() {
+		dev.Close()
+		reader.Wait()
+	})
+	return w
+}
+
+func (w *wire) send(b []byte) { w.sendOffload(b, packet.Offload{}) }
+
+func (w *wire) sendOffload(b []byte, o packet.Offload) {
+	w.t.Helper()
+	p := packet.Get(len(b))
+	defer p.Release()
+	if err := p.Fill(b); err != nil {
+		w.t.Fatal(err)
+	}
+	p.Offload = o
+	if _, err := w.dev.Write(0, []*packet.Packet{p}); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// receive waits for a packet and parses it.
+func (w *wire) receive() *packet.Packet {
+	w.t.Helper()
+	select {
+	case p := <-w.seen:
+		if reason := p.Parse(); reason != hooks.ReasonNone {
+			w.t.Fatalf("received a packet that does not parse: %s", packet.ReasonName(reason))
+		}
+		return p
+	case <-time.After(5 * time.Second):
+		w.t.Fatal("no packet in 5 s")
+		return nil
+	}
+}
+
+// none checks that nothing was received; the caller has made sure that all work is done.
+func (w *wire) none() {
+	w.t.Helper()
+	select {
+	case p := <-w.seen:
+		p.Parse()
+		w.t.Errorf("unexpected packet: %v", p)
+	default:
+	}
+}
+
+// settled waits until the instance's books balance and have counted at least received packets from devices, and checks
+// that they do.
+func (r *router) settled(received uint64) netstack.Stats {
+	r.t.Helper()
+	deadline := time.Now().Add(5 * time.Second)
+	for {
+		s := r.Stats()
+		if in, out := books(s); s.Received >= received && in == out {
+			return s
+		}
+		if time.Now().After(deadline) {
+			in, out := books(s)
+			r.t.Fatalf("books do not balance after %d packets: in %d, out %d: %+v", received, in, out, s)
+		}
+		time.Sleep(100 * time.Microsecond)
+	}
+}
+
+func books(s netstack.Stats) (in, out uint64) {
+	out = s.Sent + s.Delivered + s.Split + s.Stolen
+	for n := range maps.Values(s.Drops) {
+		out += n
+	}
+	return s.Received + s.FromHost + s.Made, out
+}
+
+// drops returns the reasons for which packets were dropped, sorted.
+func drops(s netstack.Stats) []string { return slices.Sorted(maps.Keys(s.Drops)) }
+
+// serialize builds a packet and computes its lengths and checksums.
+func serialize(t testing.TB, stack ...gopacket.SerializableLayer) []byte {
+	t.Helper()
+	buf := gopacket.NewSerializeBuffer()
+	if err := gopacket.SerializeLayers(buf, gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}, stack...); err != nil {
+		t.Fatal(err)
+	}
+	return slices.Clone(buf.Bytes())
+}
+
+func ip(src, dst netip.Addr, ttl uint8, protocol layers.IPProtocol) gopacket.SerializableLayer {
+	if src.Is4() {
+		return &layers.IPv4{Version: 4, TTL: ttl, Id: 7, Protocol: protocol, SrcIP: src.AsSlice(), DstIP: dst.AsSlice()}
+	}
+	return &layers.IPv6{Version: 6, HopLimit: ttl, NextHeader: protocol, SrcIP: src.AsSlice(), DstIP: dst.AsSlice()}
+}
+
+func udp(t testing.TB, src, dst netip.Addr, ttl uint8, payload []byte) []byte {
+	t.Helper()
+	l3 := ip(src, dst, ttl, layers.IPProtocolUDP)
+	u := &layers.UDP{SrcPort: 1234, DstPort: 4321}
+	u.SetNetworkLayerForChecksum(l3.(gopacket.NetworkLayer))
+	return serialize(t, l3, u, gopacket.Payload(payload))
+}
+
+// icmpOf decodes an ICMP message of either family: type, code, the 4 bytes behind the checksum, and what follows.
+func icmpOf(p *packet.Packet) (typ, code uint8, rest [4]byte, quote []byte) {
+	b := p.Bytes()[p.TransportOffset():]
+	return b[0], b[1], [4]byte(b[4:8]), b[8:]
+}
+
+func dialer(t *testing.T) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(t.Context(), 10*time.Second)
+}
+
+// superpacket builds a TCP packet of size bytes of payload with a partial checksum, to be cut into segments.
+func superpacket(t testing.TB, src, dst netip.Addr, size int, segment uint16) ([]byte, packet.Offload) {
+	t.Helper()
+	l3 := ip(src, dst, 64, layers.IPProtocolTCP)
+	o := packet.Offload{Checksum: packet.ChecksumPartial, GSO: packet.GSOTCP4, ChecksumStart: 20, ChecksumOffset: 16, SegmentSize: segment}
+	if v4, ok := l3.(*layers.IPv4); ok {
+		v4.Flags = layers.IPv4DontFragment
+	} else {
+		o.GSO, o.ChecksumStart = packet.GSOTCP6, 40
+	}
+	tcp := &layers.TCP{SrcPort: 1234, DstPort: 80, Seq: 1000, ACK: true, PSH: true, Window: 1000}
+	tcp.SetNetworkLayerForChecksum(l3.(gopacket.NetworkLayer))
+	b := serialize(t, l3, tcp, gopacket.Payload(make([]byte, size)))
+	at := int(o.ChecksumStart)
+	pseudo := header.PseudoHeaderChecksum(header.TCPProtocolNumber, tcpip.AddrFromSlice(src.AsSlice()), tcpip.AddrFromSlice(dst.AsSlice()), uint16(len(b)-at))
+	binary.BigEndian.PutUint16(b[at+16:], pseudo)
+	return b, o
+}
+
+// plainLeg gives the router a third interface without offload and the route to dst by it.
+func plainLeg(t *testing.T, r *router, dst netip.Addr) *wire {
+	t.Helper()
+	near, far := tun.Pair(tun.PairConfig{Names: [2]string{"plain", "far-plain"}})
+	if _, err := r.AddInterface(near, netstack.InterfaceConfig{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.AddRoute(netstack.Route{Destination: netip.PrefixFrom(dst, 24), Interface: "plain"}); err != nil {
+		t.Fatal(err)
+	}
+	return newWire(t, far)
+}

@@ -1,0 +1,392 @@
+// Copyright 2026 The hooknet Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package netstack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+
+	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/adapters/gonet"
+	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
+	"gvisor.dev/gvisor/pkg/tcpip/network/ipv6"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/udp"
+	"gvisor.dev/gvisor/pkg/waiter"
+)
+
+const listenBacklog = 1024
+
+// Dial opens a connection from the instance's host stack. network is tcp, tcp4, tcp6, udp, udp4 or udp6; address is an IP
+// address and port, there is no name resolution. The source address is the one that the forwarding table's route to the
+// destination asks for. Errors are *net.OpError and match errnos (syscall.ECONNREFUSED) and net.ErrClosed.
+func (i *Instance) Dial(ctx context.Context, network, address string) (net.Conn, error) {
+	remote, err := parseAddress(network, address)
+	if err == nil && !remote.Addr().IsValid() {
+		err = errors.New("no IP address in it; there is no name resolution here")
+	}
+	if err == nil && remote.Addr().IsLinkLocalUnicast() && remote.Addr().Is6() && remote.Addr().Zone() == "" {
+		err = errors.New("link-local address without a zone; expected e.g. [fe80::1%tun0]:80")
+	}
+	if err == nil {
+		err = i.socketsOpen()
+	}
+	if err != nil {
+		return nil, &net.OpError{Op: "dial", Net: network, Err: fmt.Errorf("address %q: %w", address, err)}
+	}
+	local := tcpip.FullAddress{Addr: toAddress(i.sourceFor(remote.Addr()))}
+	to := i.fullAddress(remote)
+	protocol := protocolOf(remote.Addr())
+	if strings.HasPrefix(network, "udp") {
+		c, err := gonet.DialUDP(i.host.stack, &local, &to, protocol)
+		if err != nil {
+			return nil, translate(err)
+		}
+		return &udpConn{UDPConn: c}, nil
+	}
+	c, err := i.dialTCP(ctx, local, to, protocol)
+	if err != nil {
+		return nil, &net.OpError{Op: "dial", Net: network, Addr: net.TCPAddrFromAddrPort(remote), Err: err}
+	}
+	return c, nil
+}
+
+// dialTCP connects; the endpoint is closed on every error.
+func (i *Instance) dialTCP(ctx context.Context, local, remote tcpip.FullAddress, protocol tcpip.NetworkProtocolNumber) (net.Conn, error) {
+	var queue waiter.Queue
+	ep, terr := i.host.stack.NewEndpoint(tcp.ProtocolNumber, protocol, &queue)
+	if terr != nil {
+		return nil, errnoOf(terr)
+	}
+	entry, writable := waiter.NewChannelEntry(waiter.WritableEvents)
+	queue.EventRegister(&entry)
+	defer queue.EventUnregister(&entry)
+	if local.Addr.Len() != 0 {
+		terr = ep.Bind(local)
+	}
+	if terr == nil {
+		terr = ep.Connect(remote)
+	}
+	if _, started := terr.(*tcpip.ErrConnectStarted); started {
+		select {
+		case <-ctx.Done():
+			ep.Abort()
+			return nil, ctx.Err()
+		case <-i.closing:
+			ep.Abort()
+			return nil, net.ErrClosed
+		case <-writable:
+			terr = ep.LastError()
+		}
+	}
+	if terr != nil {
+		ep.Close()
+		return nil, errnoOf(terr)
+	}
+	return &tcpConn{TCPConn: gonet.NewTCPConn(&queue, ep)}, nil
+}
+
+// Listen accepts TCP connections to an address of the instance. network is tcp, tcp4 or tcp6; an address without host
+// (":80") listens on all addresses, of both families for tcp.
+func (i *Instance) Listen(network, address string) (net.Listener, error) {
+	at, err := parseAddress(network, address)
+	if err == nil && !strings.HasPrefix(network, "tcp") {
+		err = errors.New("unknown network; expected tcp, tcp4 or tcp6")
+	}
+	if err == nil {
+		err = i.socketsOpen()
+	}
+	if err != nil {
+		return nil, &net.OpError{Op: "listen", Net: network, Err: fmt.Errorf("address %q: %w", address, err)}
+	}
+	queue := new(waiter.Queue)
+	ep, err := i.bound(tcp.ProtocolNumber, network, at, queue)
+	if err != nil {
+		return nil, &net.OpError{Op: "listen", Net: network, Addr: net.TCPAddrFromAddrPort(at), Err: err}
+	}
+	if terr := ep.Listen(listenBacklog); terr != nil {
+		ep.Close()
+		return nil, &net.OpError{Op: "listen", Net: network, Addr: net.TCPAddrFromAddrPort(at), Err: errnoOf(terr)}
+	}
+	return &listener{TCPListener: gonet.NewTCPListener(i.host.stack, queue, ep)}, nil
+}
+
+// ListenPacket opens a UDP socket on an address of the instance. network is udp, udp4 or udp6; an address without host
+// listens on all addresses, of both families for udp.
+func (i *Instance) ListenPacket(network, address string) (net.PacketConn, error) {
+	at, err := parseAddress(network, address)
+	if err == nil && !strings.HasPrefix(network, "udp") {
+		err = errors.New("unknown network; expected udp, udp4 or udp6")
+	}
+	if err == nil {
+		err = i.socketsOpen()
+	}
+	if err != nil {
+		return nil, &net.OpError{Op: "listen", Net: network, Err: fmt.Errorf("address %q: %w", address, err)}
+	}
+	queue := new(waiter.Queue)
+	ep, err := i.bound(udp.ProtocolNumber, network, at, queue)
+	if err != nil {
+		return nil, &net.OpError{Op: "listen", Net: network, Addr: net.UDPAddrFromAddrPort(at), Err: err}
+	}
+	return &udpConn{UDPConn: gonet.NewUDPConn(queue, ep)}, nil
+}
+
+// bound makes a bound endpoint. IPv6-only sockets say so, or tcp4 and tcp6 could not share a port.
+func (i *Instance) bound(transport tcpip.TransportProtocolNumber, network string, at netip.AddrPort, queue *waiter.Queue) (tcpip.Endpoint, error) {
+	protocol := ipv6.ProtocolNumber
+	if strings.HasSuffix(network, "4") || at.Addr().Is4() {
+		protocol = ipv4.ProtocolNumber
+	}
+	ep, terr := i.host.stack.NewEndpoint(transport, protocol, queue)
+	if terr != nil {
+		return nil, errnoOf(terr)
+	}
+	if protocol == ipv6.ProtocolNumber {
+		ep.SocketOptions().SetV6Only(strings.HasSuffix(network, "6") || at.Addr().IsValid() && !at.Addr().IsUnspecified())
+	}
+	full := i.fullAddress(at)
+	if at.Addr().IsUnspecified() {
+		full.Addr = tcpip.Address{}
+	}
+	if terr := ep.Bind(full); terr != nil {
+		ep.Close()
+		return nil, errnoOf(terr)
+	}
+	return ep, nil
+}
+
+func (i *Instance) socketsOpen() error {
+	select {
+	case <-i.closing:
+		return net.ErrClosed
+	default:
+		return nil
+	}
+}
+
+// sourceFor returns the source address for a destination as the forwarding table would have it; the zero Addr if it has
+// no opinion.
+func (i *Instance) sourceFor(dst netip.Addr) netip.Addr {
+	h := i.fib.lookup(dst.WithZone(""))
+	switch {
+	case dst.Zone() != "" || h == nil || h.iface == nil:
+		return netip.Addr{}
+	case h.kind == hopLocal:
+		return dst
+	case h.route.Source.IsValid():
+		return h.route.Source
+	}
+	if a := h.iface.address(dst.Is4()); a.IsValid() {
+		return a
+	}
+	for f := range i.Interfaces() { // an unnumbered interface borrows
+		if a := f.address(dst.Is4()); a.IsValid() && !f.loopback() {
+			return a
+		}
+	}
+	return netip.Addr{}
+}
+
+// fullAddress translates an address; its zone is the name of an interface.
+func (i *Instance) fullAddress(a netip.AddrPort) tcpip.FullAddress {
+	full := tcpip.FullAddress{Addr: toAddress(a.Addr().WithZone("")), Port: a.Port()}
+	if zone := a.Addr().Zone(); zone != "" {
+		if f, ok := i.Interface(zone); ok {
+			full.NIC = tcpip.NICID(f.index)
+		}
+	}
+	return full
+}
+
+// parseAddress splits host:port; an empty host gives the zero Addr.
+func parseAddress(network, address string) (netip.AddrPort, error) {
+	switch network {
+	case "tcp", "tcp4", "tcp6", "udp", "udp4", "udp6":
+	default:
+		return netip.AddrPort{}, fmt.Errorf("network %q: expected tcp, tcp4, tcp6, udp, udp4 or udp6", network)
+	}
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	number, err := strconv.ParseUint(port, 10, 16)
+	if err != nil {
+		return netip.AddrPort{}, fmt.Errorf("port %q: expected 0 to 65535", port)
+	}
+	if host == "" {
+		return netip.AddrPortFrom(netip.Addr{}, uint16(number)), nil
+	}
+	a, err := netip.ParseAddr(host)
+	if err != nil {
+		return netip.AddrPort{}, fmt.Errorf("%w; expected an IP address", err)
+	}
+	a = a.Unmap()
+	if strings.HasSuffix(network, "4") && !a.Is4() || strings.HasSuffix(network, "6") && a.Is4() {
+		return netip.AddrPort{}, fmt.Errorf("%v is of the other address family than %s", a, network)
+	}
+	return netip.AddrPortFrom(a, uint16(number)), nil
+}
+
+// A tcpConn is gonet's with errors that the net package's users know.
+type tcpConn struct {
+	*gonet.TCPConn
+	closed atomic.Bool
+}
+
+func (c *tcpConn) Read(b []byte) (int, error) {
+	n, err := c.TCPConn.Read(b)
+	return n, translateOpen(err, &c.closed)
+}
+
+func (c *tcpConn) Write(b []byte) (int, error) {
+	n, err := c.TCPConn.Write(b)
+	return n, translateOpen(err, &c.closed)
+}
+
+func (c *tcpConn) CloseRead() error  { return translateOpen(c.TCPConn.CloseRead(), &c.closed) }
+func (c *tcpConn) CloseWrite() error { return translateOpen(c.TCPConn.CloseWrite(), &c.closed) }
+
+func (c *tcpConn) Close() error {
+	if c.closed.Swap(true) {
+		return net.ErrClosed
+	}
+	return c.TCPConn.Close()
+}
+
+// A udpConn is gonet's with errors that the net package's users know.
+type udpConn struct {
+	*gonet.UDPConn
+	closed atomic.Bool
+}
+
+func (c *udpConn) Read(b []byte) (int, error) {
+	n, err := c.UDPConn.Read(b)
+	return n, translateOpen(err, &c.closed)
+}
+
+func (c *udpConn) ReadFrom(b []byte) (int, net.Addr, error) {
+	n, from, err := c.UDPConn.ReadFrom(b)
+	return n, from, translateOpen(err, &c.closed)
+}
+
+func (c *udpConn) Write(b []byte) (int, error) {
+	n, err := c.UDPConn.Write(b)
+	return n, translateOpen(err, &c.closed)
+}
+
+func (c *udpConn) WriteTo(b []byte, to net.Addr) (int, error) {
+	if _, ok := to.(*net.UDPAddr); !ok {
+		return 0, &net.OpError{Op: "write", Net: "udp", Addr: to, Err: fmt.Errorf("address of type %T; expected *net.UDPAddr", to)}
+	}
+	n, err := c.UDPConn.WriteTo(b, to)
+	return n, translateOpen(err, &c.closed)
+}
+
+func (c *udpConn) Close() error {
+	if c.closed.Swap(true) {
+		return net.ErrClosed
+	}
+	return c.UDPConn.Close()
+}
+
+type listener struct {
+	*gonet.TCPListener
+	closed atomic.Bool
+}
+
+func (l *listener) Accept() (net.Conn, error) {
+	c, err := l.TCPListener.Accept()
+	if err != nil {
+		if l.closed.Load() {
+			err = net.ErrClosed
+		}
+		return nil, translateOpen(err, &l.closed)
+	}
+	return &tcpConn{TCPConn: c.(*gonet.TCPConn)}, nil
+}
+
+func (l *listener) Close() error {
+	if l.closed.Swap(true) {
+		return net.ErrClosed
+	}
+	l.TCPListener.Shutdown() // wakes Accept
+	return l.TCPListener.Close()
+}
+
+// translateOpen translates an error of a socket; after our own Close it is net.ErrClosed.
+func translateOpen(err error, closed *atomic.Bool) error {
+	if err == nil {
+		return nil
+	}
+	var op *net.OpError
+	if closed.Load() && errors.As(err, &op) {
+		op.Err = net.ErrClosed
+		return op
+	}
+	return translate(err)
+}
+
+// translate gives gonet's errors, which hold gVisor's texts only, their meaning back.
+func translate(err error) error {
+	var op *net.OpError
+	if !errors.As(err, &op) {
+		return err
+	}
+	if op.Timeout() {
+		op.Err = os.ErrDeadlineExceeded
+	} else if errno, known := errnoByText[op.Err.Error()]; known {
+		op.Err = os.NewSyscallError(op.Op, errno)
+	}
+	return op
+}
+
+func errnoOf(err tcpip.Error) error {
+	if errno, known := errnoByText[err.String()]; known {
+		return errno
+	}
+	return errors.New(err.String())
+}
+
+// errnoByText maps gVisor's errors to the errnos that Linux gives in their place.
+var errnoByText = func() map[string]syscall.Errno {
+	m := make(map[string]syscall.Errno)
+	for _, e := range []struct {
+		err   tcpip.Error
+		errno syscall.Errno
+	}{
+		{&tcpip.ErrAddressFamilyNotSupported{}, syscall.EAFNOSUPPORT},
+		{&tcpip.ErrAlreadyBound{}, syscall.EINVAL},
+		{&tcpip.ErrAlreadyConnected{}, syscall.EISCONN},
+		{&tcpip.ErrBadLocalAddress{}, syscall.EADDRNOTAVAIL},
+		{&tcpip.ErrBroadcastDisabled{}, syscall.EACCES},
+		{&tcpip.ErrClosedForSend{}, syscall.EPIPE},
+		{&tcpip.ErrConnectionAborted{}, syscall.ECONNABORTED},
+		{&tcpip.ErrConnectionRefused{}, syscall.ECONNREFUSED},
+		{&tcpip.ErrConnectionReset{}, syscall.ECONNRESET},
+		{&tcpip.ErrDestinationRequired{}, syscall.EDESTADDRREQ},
+		{&tcpip.ErrHostDown{}, syscall.EHOSTDOWN},
+		{&tcpip.ErrHostUnreachable{}, syscall.EHOSTUNREACH},
+		{&tcpip.ErrInvalidEndpointState{}, syscall.EINVAL},
+		{&tcpip.ErrMessageTooLong{}, syscall.EMSGSIZE},
+		{&tcpip.ErrNetworkUnreachable{}, syscall.ENETUNREACH},
+		{&tcpip.ErrNoBufferSpace{}, syscall.ENOBUFS},
+		{&tcpip.ErrNoPortAvailable{}, syscall.EADDRNOTAVAIL},
+		{&tcpip.ErrNotConnected{}, syscall.ENOTCONN},
+		{&tcpip.ErrNotPermitted{}, syscall.EPERM},
+		{&tcpip.ErrPortInUse{}, syscall.EADDRINUSE},
+		{&tcpip.ErrTimeout{}, syscall.ETIMEDOUT},
+	} {
+		m[e.err.String()] = e.errno
+	}
+	return m
+}()

@@ -1,0 +1,94 @@
+// Copyright 2026 The hooknet Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package netstack
+
+import (
+	"sync/atomic"
+
+	"github.com/hooknet/hooknet/hooks"
+	"github.com/hooknet/hooknet/packet"
+)
+
+// Stats says what became of the packets of an instance. Once traffic rests the books balance:
+//
+//	Received + FromHost + Made = Sent + Delivered + Split + Stolen + the sum of Drops
+//
+// A superpacket counts as one packet.
+type Stats struct {
+	Received  uint64 // read from devices
+	FromHost  uint64 // sent by sockets and protocols of the host stack
+	Made      uint64 // made by the forwarder: ICMP errors, fragments, segments
+	Sent      uint64 // written to devices
+	Delivered uint64 // handed to the host stack
+	Split     uint64 // replaced by their fragments or segments
+	Stolen    uint64 // kept by a hook
+	Forwarded uint64 // passed from one interface to another; part of Sent, Split or Drops as well
+
+	Drops map[string]uint64 // by reason (packet.ReasonName); reasons that never occurred are absent
+}
+
+// localCounters are a worker's own, published at the end of each batch.
+type localCounters struct {
+	received, fromHost, made, sent, delivered, split, stolen, forwarded uint64
+}
+
+// counters are an instance's, written by all its workers.
+type counters struct {
+	received, fromHost, made, sent, delivered, split, stolen, forwarded atomic.Uint64
+
+	drops      [packet.NumReasons]atomic.Uint64
+	dropsOther atomic.Uint64 // reasons that hooks made up
+}
+
+// publish adds a worker's counters and clears them.
+func (c *counters) publish(n *localCounters) {
+	add := func(to *atomic.Uint64, n uint64) {
+		if n != 0 {
+			to.Add(n)
+		}
+	}
+	add(&c.received, n.received)
+	add(&c.fromHost, n.fromHost)
+	add(&c.made, n.made)
+	add(&c.sent, n.sent)
+	add(&c.delivered, n.delivered)
+	add(&c.split, n.split)
+	add(&c.stolen, n.stolen)
+	add(&c.forwarded, n.forwarded)
+	*n = localCounters{}
+}
+
+func (c *counters) dropped(reason hooks.Reason) {
+	if int(reason) < len(c.drops) {
+		c.drops[reason].Add(1)
+		return
+	}
+	c.dropsOther.Add(1)
+}
+
+// Stats returns the instance's counters. It may be called at any time and stops no traffic; workers publish at the end
+// of each batch.
+func (i *Instance) Stats() Stats {
+	c := &i.stats
+	s := Stats{
+		Received:  c.received.Load(),
+		FromHost:  c.fromHost.Load(),
+		Made:      c.made.Load(),
+		Sent:      c.sent.Load(),
+		Delivered: c.delivered.Load(),
+		Split:     c.split.Load(),
+		Stolen:    c.stolen.Load(),
+		Forwarded: c.forwarded.Load(),
+		Drops:     make(map[string]uint64),
+	}
+	for reason := range c.drops {
+		if n := c.drops[reason].Load(); n != 0 {
+			s.Drops[packet.ReasonName(hooks.Reason(reason))] = n
+		}
+	}
+	if n := c.dropsOther.Load(); n != 0 {
+		s.Drops["hook_other"] = n
+	}
+	return s
+}

@@ -1,0 +1,261 @@
+// Copyright 2026 The hooknet Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package netstack
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+
+	"github.com/hooknet/hooknet/hooks"
+	"github.com/hooknet/hooknet/packet"
+	"github.com/hooknet/hooknet/tun"
+)
+
+const (
+	// batchSize is the number of packets a worker takes from its queue at once.
+	batchSize = 32
+	// flushSize bounds the packets that wait for the end of the batch: one datagram may become many fragments.
+	flushSize = 64
+)
+
+// A worker takes packets one at a time through the whole of their way. It belongs to one goroutine: a device queue's
+// reader or the host stack's output. Everything it needs per packet is allocated once, here.
+//
+// Packet ownership: a stage that is given a packet gets rid of it in exactly one way: it passes it to the next stage,
+// sends, delivers, drops, splits it, or a hook steals it.
+type worker struct {
+	inst  *Instance
+	slot  uint32 // stripe of the hook counters
+	queue int    // device queue that its output goes to
+
+	ctx   packet.Context // what hooks see; filled anew for each event
+	batch [batchSize]*packet.Packet
+	free  []*packet.Packet // finished packets, to read into again
+	keep  int              // how many of them; a worker that does not read keeps none
+
+	out      []*packet.Packet // sent at the end of the batch, in order
+	outIface []*Interface     // out[n] leaves by outIface[n]
+
+	segmenter  packet.Segmenter
+	fragmenter packet.Fragmenter
+
+	n localCounters
+}
+
+// newWorker makes a worker whose output goes to a device's queue number queue (modulo the device's number of queues).
+func (i *Instance) newWorker(queue int) *worker {
+	w := &worker{inst: i, slot: i.slots.Add(1), queue: queue}
+	w.ctx.Instance = i.id
+	return w
+}
+
+// readLoop carries packets from one device queue until the device is closed or gone.
+func (w *worker) readLoop(in *Interface) {
+	defer in.readers.Done()
+	defer w.releaseAll()
+	w.keep = batchSize
+	for {
+		w.refill()
+		n, err := in.dev.Read(w.queue, w.batch[:])
+		bytes := 0
+		for k, p := range w.batch[:n] {
+			w.batch[k] = nil
+			bytes += p.Len()
+			w.ingress(in, p)
+		}
+		w.flush()
+		in.stats.rxPackets.Add(uint64(n))
+		in.stats.rxBytes.Add(uint64(bytes))
+		if err != nil {
+			if !errors.Is(err, net.ErrClosed) {
+				w.inst.log.Warn("interface stopped: its device failed", "interface", in.name, "error", err)
+			}
+			return
+		}
+	}
+}
+
+// refill puts finished packets back into the batch for the device to read into.
+func (w *worker) refill() {
+	for k := range w.batch {
+		if len(w.free) == 0 {
+			return
+		}
+		if w.batch[k] == nil {
+			last := len(w.free) - 1
+			w.batch[k], w.free = w.free[last], w.free[:last]
+		}
+	}
+}
+
+// finish takes back a packet that nobody needs any more.
+func (w *worker) finish(p *packet.Packet) {
+	if len(w.free) < w.keep {
+		w.free = append(w.free, p)
+		return
+	}
+	p.Release()
+}
+
+// releaseAll gives the worker's packets back when its goroutine ends.
+func (w *worker) releaseAll() {
+	for _, p := range w.free {
+		p.Release()
+	}
+	for _, p := range w.batch {
+		if p != nil {
+			p.Release()
+		}
+	}
+	w.free, w.batch = nil, [batchSize]*packet.Packet{}
+}
+
+// drop ends a packet's way and counts why.
+func (w *worker) drop(p *packet.Packet, reason hooks.Reason) {
+	w.inst.stats.dropped(reason)
+	w.finish(p)
+}
+
+// run lets the hooks of an event see a packet. It returns false when the packet is gone: dropped or stolen. A packet that
+// a hook has edited is parsed again.
+func (w *worker) run(e *hooks.Event[*packet.Context], event packet.Event, p *packet.Packet, in, out uint32, flags packet.Flags) bool {
+	c := &w.ctx
+	c.Packet, c.In, c.Out, c.Flags, c.Family, c.Event = p, in, out, flags, p.Family(), event
+	verdict := e.Run(w.slot, c)
+	if verdict != hooks.Accept {
+		w.refused(p, verdict)
+		return false
+	}
+	if p.Edited() {
+		if reason := p.Parse(); reason != hooks.ReasonNone {
+			w.drop(p, reason)
+			return false
+		}
+	}
+	return true
+}
+
+// refused carries out a verdict other than Accept.
+func (w *worker) refused(p *packet.Packet, verdict hooks.Verdict) {
+	if verdict.Action() == hooks.Steal {
+		w.n.stolen++
+		return // the hook owns it now
+	}
+	reason := verdict.Reason()
+	if reason == hooks.ReasonNone {
+		reason = packet.ReasonHook
+	}
+	w.drop(p, reason)
+}
+
+// mustSplit reports whether a superpacket has to be cut before an event because one of its hooks wants segments.
+func mustSplit(e *hooks.Event[*packet.Context], p *packet.Packet) bool {
+	return p.Offload.GSO != packet.GSONone && e.Flags()&hooks.FlagSegments != 0
+}
+
+// split cuts a superpacket into segments and lets each go on from the given event.
+func (w *worker) split(p *packet.Packet, at packet.Event, in *Interface, to *hop) {
+	if reason := w.segmenter.Init(p); reason != hooks.ReasonNone {
+		w.drop(p, reason)
+		return
+	}
+	for {
+		s := packet.Get(wireLen(p))
+		if !w.segmenter.Next(s) {
+			s.Release()
+			break
+		}
+		w.n.made++
+		switch at {
+		case packet.PhysicalIn:
+			w.physicalIn(in, s)
+		case packet.Forwarding:
+			w.forward(in, s, to)
+		case packet.PhysicalOut:
+			w.physicalOut(s, to)
+		case packet.LoopbackOut:
+			w.loopbackOut(s, to)
+		case packet.LoopbackIn:
+			w.loopbackIn(s, to)
+		}
+	}
+	w.n.split++
+	w.finish(p)
+}
+
+// send queues a packet for its interface; it leaves at the end of the batch.
+func (w *worker) send(p *packet.Packet, out *Interface) {
+	if p.Offload.Checksum == packet.ChecksumPartial && out.features&packet.FeatureChecksum == 0 {
+		p.FillChecksum()
+	}
+	w.out = append(w.out, p)
+	w.outIface = append(w.outIface, out)
+	if len(w.out) >= flushSize {
+		w.flush()
+	}
+}
+
+// flush writes what waits, one call per run of packets for the same interface, and publishes the counters.
+func (w *worker) flush() {
+	for first := 0; first < len(w.out); {
+		out := w.outIface[first]
+		last := first + 1
+		for last < len(w.out) && w.outIface[last] == out {
+			last++
+		}
+		w.write(out, w.out[first:last])
+		first = last
+	}
+	for k, p := range w.out {
+		w.finish(p)
+		w.out[k], w.outIface[k] = nil, nil
+	}
+	w.out, w.outIface = w.out[:0], w.outIface[:0]
+	w.inst.stats.publish(&w.n)
+}
+
+// write hands packets to a device; what it refuses is counted as dropped.
+func (w *worker) write(out *Interface, pkts []*packet.Packet) {
+	sent, bytes, refused := 0, 0, 0
+	queue := w.queue
+	if queues := out.dev.Queues(); queue >= queues {
+		queue %= queues
+	}
+	for len(pkts) > 0 {
+		n, err := out.dev.Write(queue, pkts)
+		for _, p := range pkts[:n] {
+			bytes += p.Len()
+		}
+		sent += n
+		pkts = pkts[n:]
+		if err == nil {
+			break
+		}
+		w.inst.stats.dropped(writeReason(err))
+		refused++
+		pkts = pkts[1:]
+	}
+	w.n.sent += uint64(sent)
+	out.stats.txPackets.Add(uint64(sent))
+	out.stats.txBytes.Add(uint64(bytes))
+	if refused > 0 {
+		out.stats.txErrors.Add(uint64(refused))
+	}
+}
+
+// writeReason translates a device's refusal.
+func writeReason(err error) hooks.Reason {
+	switch {
+	case errors.Is(err, tun.ErrFull):
+		return packet.ReasonDeviceFull
+	case errors.Is(err, tun.ErrDown), errors.Is(err, tun.ErrGone), errors.Is(err, net.ErrClosed):
+		return packet.ReasonInterfaceDown
+	default:
+		return packet.ReasonDeviceWrite
+	}
+}
+
+// lookup is the route lookup of every stage.
+func (w *worker) lookup(dst netip.Addr) *hop { return w.inst.fib.lookup(dst) }
