@@ -49,9 +49,10 @@ type Hook[C any] struct {
 // for control paths: they may be called at any time from any goroutine, also from
 // inside hooks and callbacks.
 type Event[C any] struct {
-	// running is what Run executes, nil if there is no hook. It stands first
-	// because it is read on every run.
-	running atomic.Pointer[chain[C]]
+	// What Run reads stands first, together. interested is 0 if there is no
+	// hook, otherwise hooked and the flags of all hooks; running is what Run executes.
+	interested atomic.Uint32
+	running    atomic.Pointer[chain[C]]
 	event
 	observer *func(Probe[C]) // guarded by the stack's mu
 }

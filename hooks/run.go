@@ -64,16 +64,14 @@ func (s *snapshot) stop(st *stripe, i int) *atomic.Uint64 {
 	return &s.stops[i-len(st.stops)]
 }
 
+// hooked is the bit of interested that says that there are hooks at all.
+const hooked Flags = 1 << 31
+
 // Active reports whether anything is hooked (he_interested of the original).
-func (e *Event[C]) Active() bool { return e.running.Load() != nil }
+func (e *Event[C]) Active() bool { return e.interested.Load() != 0 }
 
 // Flags returns the flags of all hooks, or-ed.
-func (e *Event[C]) Flags() Flags {
-	if ch := e.running.Load(); ch != nil {
-		return ch.flags
-	}
-	return 0
-}
+func (e *Event[C]) Flags() Flags { return Flags(e.interested.Load()) &^ hooked }
 
 // Run calls the hooks in order until one answers something else than Accept,
 // and returns that answer, or Accept (hook_run of the original). The list it
@@ -83,7 +81,7 @@ func (e *Event[C]) Flags() Flags {
 // slot is the number of the worker that calls. It is a hint only: workers
 // that use different slots do not share cache lines.
 func (e *Event[C]) Run(slot uint32, c C) Verdict {
-	if e.running.Load() == nil {
+	if e.interested.Load() == 0 {
 		return Accept
 	}
 	return e.run(slot, c)
@@ -93,57 +91,50 @@ func (e *Event[C]) Run(slot uint32, c C) Verdict {
 //
 //go:noinline
 func (e *Event[C]) run(slot uint32, c C) (verdict Verdict) {
-	ch, st := e.enter(slot)
+	ch := e.running.Load()
 	if ch == nil {
 		return Accept
 	}
-	i, returned := 0, false // hook i is being called
+	st := &ch.stripes[int(slot)&(len(ch.stripes)-1)]
+	st.in.Add(1)
+	if e.running.Load() != ch {
+		st.in.Add(^uint64(0))
+		e.left()
+		return e.run(slot, c)
+	}
+
+	at, returned := 0, false // hook at is being called
 	defer func() {
-		if returned {
-			st.out.Add(1)
-			if e.running.Load() != ch {
-				e.left()
-			}
+		if !returned {
+			verdict = e.broken(ch, st, at, recover(), c)
 			return
 		}
-		verdict = e.broken(ch, st, i, recover(), c)
+		st.out.Add(1)
+		if e.running.Load() != ch {
+			e.left()
+		}
 	}()
 	if ch.observer != nil {
-		verdict = e.runObserved(ch, &i, c)
+		verdict = e.runObserved(ch, &at, c)
 	} else {
-		for ; i < len(ch.calls); i++ {
-			if verdict = ch.calls[i](c); verdict != Accept {
+		verdict = Accept
+		for i, call := range ch.calls {
+			at = i
+			if v := call(c); v != Accept {
+				verdict = v
 				break
 			}
 		}
 	}
 	returned = true
 	if verdict != Accept {
-		ch.stop(st, i).Add(1)
+		ch.stop(st, at).Add(1)
 		verdict = e.outcome(verdict)
 	}
 	if ch.observer != nil {
 		e.probe(ch, Probe[C]{Point: ProbeRunEnd, Verdict: verdict, Context: c})
 	}
 	return verdict
-}
-
-// enter counts the run in and returns the chain and the stripe it is counted
-// in; a nil chain if there is no hook any more.
-func (e *Event[C]) enter(slot uint32) (*chain[C], *stripe) {
-	for {
-		ch := e.running.Load()
-		if ch == nil {
-			return nil, nil
-		}
-		st := &ch.stripes[int(slot)&(len(ch.stripes)-1)]
-		st.in.Add(1)
-		if e.running.Load() == ch {
-			return ch, st
-		}
-		st.in.Add(^uint64(0))
-		e.left()
-	}
 }
 
 // outcome returns what a run returns that ended with v, which is not Accept.
@@ -236,6 +227,11 @@ func (e *Event[C]) publish() {
 			}
 		}
 	}
+	interested := Flags(0)
+	if next != nil {
+		interested = next.flags | hooked
+	}
+	e.interested.Store(uint32(interested))
 	if old := e.running.Swap(next); old != nil {
 		e.retiring = append(e.retiring, &old.snapshot)
 	}
