@@ -392,7 +392,6 @@ func (p *Packet) parseHopByHop(header []byte) bool {
 			return false
 		}
 		if option != hopPadN && option != hopRouterAlert && p.problem == ProblemNone {
-			p.pointer = uint16(ipv6Header + i)
 			switch option >> 6 {
 			case 1:
 				p.problem = ProblemSilent
@@ -403,6 +402,9 @@ func (p *Packet) parseHopByHop(header []byte) bool {
 				if p.data[24] == 0xff { // multicast destination
 					p.problem = ProblemSilent
 				}
+			}
+			if p.problem != ProblemNone {
+				p.pointer = uint16(ipv6Header + i)
 			}
 		}
 		i += 2 + int(header[i+1])
