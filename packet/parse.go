@@ -5,6 +5,7 @@ package packet
 
 import (
 	"encoding/binary"
+	"math/bits"
 
 	"github.com/hooknet/hooknet/hooks"
 )
@@ -112,79 +113,60 @@ func (p *Packet) Parse() hooks.Reason {
 			return p.parse6(b)
 		}
 	}
-	p.parsed = parsed{}
 	if len(b) == 0 {
-		return ReasonTruncated
+		return p.fail(ReasonTruncated)
 	}
-	return ReasonVersion
+	return p.fail(ReasonVersion)
 }
 
 // parse4 parses an IPv4 packet (RFC 791, 3.1; checks of RFC 1812, 5.2.2).
 func (p *Packet) parse4(b []byte) hooks.Reason {
-	p.parsed = parsed{}
 	if len(b) < ipv4Minimum {
-		return ReasonTruncated
-	}
-	header := int(b[0]&15) * 4
-	if header < ipv4Minimum {
-		return ReasonHeaderLength
-	}
-	if header > len(b) {
-		return ReasonTruncated
+		return p.fail(ReasonTruncated)
 	}
 	// The sum of 16-bit words does not depend on the byte order, nor on adding
-	// them two or four at a time (RFC 1071, 2).
-	sum := uint64(binary.LittleEndian.Uint32(b)) +
-		uint64(binary.LittleEndian.Uint32(b[4:])) +
-		uint64(binary.LittleEndian.Uint32(b[8:])) +
-		uint64(binary.LittleEndian.Uint32(b[12:])) +
-		uint64(binary.LittleEndian.Uint32(b[16:]))
+	// them two or four at a time (RFC 1071, 2). The fields come out of the
+	// words that are loaded for it.
+	word0 := binary.LittleEndian.Uint64(b)
+	word1 := binary.LittleEndian.Uint64(b[8:])
+	word2 := binary.LittleEndian.Uint32(b[16:])
+	header := int(word0&15) * 4
+	if header < ipv4Minimum {
+		return p.fail(ReasonHeaderLength)
+	}
+	if header > len(b) {
+		return p.fail(ReasonTruncated)
+	}
+	sum, carry := bits.Add64(word0, word1, 0)
+	sum, carry = bits.Add64(sum, uint64(word2), carry)
+	sum = sum>>32 + sum&0xffffffff + carry
 	for i := ipv4Minimum; i < header; i += 4 {
 		sum += uint64(binary.LittleEndian.Uint32(b[i:]))
 	}
 	if fold(sum) != 0xffff {
-		return ReasonHeaderChecksum
+		return p.fail(ReasonHeaderChecksum)
 	}
-	total := int(binary.BigEndian.Uint16(b[2:]))
+	total := int(bits.ReverseBytes16(uint16(word0 >> 16)))
 	if total < header {
-		return ReasonTotalLength
+		return p.fail(ReasonTotalLength)
 	}
 	if total > len(b) {
-		return ReasonTruncated
+		return p.fail(ReasonTruncated)
 	}
 	if total < len(b) {
 		p.data = p.data[:total]
 	}
 
-	fragment := binary.BigEndian.Uint16(b[6:])
-	f := flagTransport
-	if fragment&ipv4DontFragment != 0 {
-		f |= flagDontFragment
-	}
-	offset := int(fragment&ipv4OffsetMask) * 8
-	if fragment&(ipv4MoreFragments|ipv4OffsetMask) != 0 {
-		// A fragment's end may not lie beyond the longest datagram, of which
-		// this header is part too.
-		if offset+total > 65535 {
-			return ReasonFragment
+	p.parsed = parsed{}
+	p.version = 4
+	p.headerLen = uint8(header)
+	p.protocol = uint8(word1 >> 8)
+	p.transport = uint16(header)
+	p.flags = flagTransport
+	if fragment := bits.ReverseBytes16(uint16(word0 >> 48)); fragment != 0 {
+		if r := p.parseFragment4(fragment, total); r != hooks.ReasonNone {
+			return p.fail(r)
 		}
-		if offset != 0 {
-			f &^= flagTransport
-		}
-		if fragment&ipv4MoreFragments != 0 {
-			if (total-header)%8 != 0 {
-				return ReasonFragment
-			}
-			f |= flagMoreFragments
-		}
-	}
-	p.parsed = parsed{
-		version:        4,
-		headerLen:      uint8(header),
-		protocol:       b[9],
-		flags:          f,
-		transport:      uint16(header),
-		fragmentOffset: uint16(offset),
 	}
 	if header > ipv4Minimum {
 		p.parseOptions4(b[:header])
@@ -192,16 +174,48 @@ func (p *Packet) parse4(b []byte) hooks.Reason {
 	return p.finish()
 }
 
+// parseFragment4 looks at the flags and the fragment offset.
+func (p *Packet) parseFragment4(fragment uint16, total int) hooks.Reason {
+	if fragment&ipv4DontFragment != 0 {
+		p.flags |= flagDontFragment
+	}
+	if fragment&(ipv4MoreFragments|ipv4OffsetMask) == 0 {
+		return hooks.ReasonNone
+	}
+	// A fragment may not end beyond the longest datagram, of which this header
+	// is part too.
+	offset := int(fragment&ipv4OffsetMask) * 8
+	if offset+total > 65535 {
+		return ReasonFragment
+	}
+	p.fragmentOffset = uint16(offset)
+	if offset != 0 {
+		p.flags &^= flagTransport
+	}
+	if fragment&ipv4MoreFragments != 0 {
+		if (total-int(p.headerLen))%8 != 0 {
+			return ReasonFragment
+		}
+		p.flags |= flagMoreFragments
+	}
+	return hooks.ReasonNone
+}
+
+// fail makes the packet one that is not parsed, and returns r.
+func (p *Packet) fail(r hooks.Reason) hooks.Reason {
+	p.parsed = parsed{}
+	return r
+}
+
 // finish ends a parse that found nothing wrong in the bytes.
 func (p *Packet) finish() hooks.Reason {
 	if p.Offload.Checksum <= ChecksumVerified && p.Offload.GSO == GSONone && !p.Offload.ECN {
 		return hooks.ReasonNone
 	}
-	r := p.checkOffload()
-	if r != hooks.ReasonNone {
-		p.parsed = parsed{}
+	if r := p.checkOffload(); r != hooks.ReasonNone {
+		return p.fail(r)
 	}
-	return r
+	return hooks.ReasonNone
 }
 
 // IPv4 option types (RFC 791, 3.1), copy bit included.
@@ -249,9 +263,8 @@ func optionLength(b []byte) int {
 
 // parse6 parses an IPv6 packet (RFC 8200, 3).
 func (p *Packet) parse6(b []byte) hooks.Reason {
-	p.parsed = parsed{}
 	if len(b) < ipv6Header {
-		return ReasonTruncated
+		return p.fail(ReasonTruncated)
 	}
 	payload := int(binary.BigEndian.Uint16(b[4:]))
 	next := b[6]
@@ -259,26 +272,24 @@ func (p *Packet) parse6(b []byte) hooks.Reason {
 		// A length of 0 with a header behind it is a jumbogram (RFC 2675),
 		// which no device here carries, or a mistake.
 		if payload == 0 && next != protocolNone {
-			return ReasonTotalLength
+			return p.fail(ReasonTotalLength)
 		}
 		p.data = p.data[:total]
 		b = p.data
 	} else if total > len(b) {
-		return ReasonTruncated
+		return p.fail(ReasonTruncated)
 	}
-	p.parsed = parsed{
-		version:   6,
-		headerLen: ipv6Header,
-		protocol:  next,
-		flags:     flagTransport | flagDontFragment,
-		transport: ipv6Header,
-	}
+	p.parsed = parsed{}
+	p.version = 6
+	p.headerLen = ipv6Header
+	p.protocol = next
+	p.flags = flagTransport | flagDontFragment
+	p.transport = ipv6Header
 	switch next {
 	case protocolTCP, protocolUDP, protocolICMPv6:
 	default:
 		if r := p.parseExtensions6(b); r != hooks.ReasonNone {
-			p.parsed = parsed{}
-			return r
+			return p.fail(r)
 		}
 	}
 	return p.finish()
