@@ -8,28 +8,28 @@
 //
 // # The packet's way
 //
-//	            device queue                      readLoop       worker.go
-//	                 |  parse, martians           ingress        input.go
-//	                 v
-//	           [PHYSICAL_IN]                      physicalIn
-//	                 |
-//	            route lookup                      route          fib.go
-//	        local /        \ forward
-//	             v          v
-//	          deliver   [FORWARDING]              forward        forward.go
-//	             |          |  TTL, MTU, ICMP errors             icmp.go
-//	             v          v  fragments, segments               output.go
-//	        +---------+  [PHYSICAL_OUT] <--.      physicalOut
-//	        |  host   |     |              |
-//	        |  stack  |     v              |
-//	        | (gVisor)|  device queue      |      flush
-//	        +---------+                    |
-//	          |     ^                      |
-//	          |     |                      |
-//	 queue -> originate -- other hosts ----'      outputLoop     host.go
-//	          |     |
-//	          v     |  one of our own addresses
-//	 [LOOPBACK_OUT] -> [LOOPBACK_IN]              loopbackOut, loopbackIn
+//	           device queue                      readLoop       worker.go
+//	                |  parse, martians           ingress        input.go
+//	                v
+//	          [PHYSICAL_IN]                      physicalIn
+//	                |
+//	           route lookup                      route          fib.go
+//	       local /        \ forward
+//	            v          v
+//	         deliver   [FORWARDING]              forward        forward.go
+//	            |          |  TTL, MTU, ICMP errors             icmp.go
+//	            v          v  fragments, segments               output.go
+//	       +---------+  [PHYSICAL_OUT] <--.      physicalOut
+//	       |  host   |     |              |
+//	       |  stack  |     v              |
+//	       | (gVisor)|  device queue      |      flush
+//	       +---------+                    |
+//	         |     ^                      |
+//	         |     |                      |
+//	queue -> originate -- other hosts ----'      outputLoop     host.go
+//	         |     |
+//	         v     |  one of our own addresses
+//	[LOOPBACK_OUT] -> [LOOPBACK_IN]              loopbackOut, loopbackIn
 //
 // One goroutine per device queue carries a packet all the way to the other device. The one queue in between is behind the
 // host stack, whose packets come with a TCP endpoint's lock held.

@@ -46,8 +46,12 @@ func (e *endpoint) SupportedGSO() stack.SupportedGSO        { return stack.HostG
 func (e *endpoint) IsAttached() bool                        { return e.dispatcher.Load() != nil }
 
 // Capabilities claims receive checksum offload, because we verify (worker.deliver), and no more: with transmit offload
-// claimed, packets without GSO options would come with empty checksums.
+// claimed, packets without GSO options would come with empty checksums. The loopback interface says what it is, or only
+// 127.0.0.1 of all 127/8 would be accepted; the price is that its TCP and UDP packets come with empty checksums.
 func (e *endpoint) Capabilities() stack.LinkEndpointCapabilities {
+	if e.iface.loopback() {
+		return stack.CapabilityRXChecksumOffload | stack.CapabilityLoopback
+	}
 	return stack.CapabilityRXChecksumOffload
 }
 
@@ -65,7 +69,7 @@ func (e *endpoint) Attach(d stack.NetworkDispatcher) {
 func (e *endpoint) WritePackets(list stack.PacketBufferList) (int, tcpip.Error) {
 	n := 0
 	for _, pkt := range list.AsSlice() {
-		if !e.host.queue.put(outPacket{fromBuffer(pkt), e.iface}) {
+		if !e.host.queue.put(outPacket{e.fromBuffer(pkt), e.iface}) {
 			e.host.inst.stats.dropped(packet.ReasonHostQueueFull)
 			e.host.inst.stats.fromHost.Add(1)
 			return n, &tcpip.ErrNoBufferSpace{}
@@ -76,7 +80,7 @@ func (e *endpoint) WritePackets(list stack.PacketBufferList) (int, tcpip.Error) 
 }
 
 // fromBuffer copies a packet and translates its GSO options.
-func fromBuffer(pkt *stack.PacketBuffer) *packet.Packet {
+func (e *endpoint) fromBuffer(pkt *stack.PacketBuffer) *packet.Packet {
 	size := pkt.Size()
 	p := packet.Get(size)
 	to := p.Space(0)
@@ -92,14 +96,17 @@ func fromBuffer(pkt *stack.PacketBuffer) *packet.Packet {
 		offset = 0
 	}
 	p.SetLen(n)
-	p.Offload = offloadOf(pkt)
+	p.Offload = e.offloadOf(pkt)
 	return p
 }
 
 // offloadOf says what gVisor left to do: on an established connection every segment has a partial checksum.
-func offloadOf(pkt *stack.PacketBuffer) packet.Offload {
+func (e *endpoint) offloadOf(pkt *stack.PacketBuffer) packet.Offload {
 	gso := &pkt.GSOOptions
 	if !gso.NeedsCsum {
+		if p := pkt.TransportProtocolNumber; e.iface.loopback() && (p == header.TCPProtocolNumber || p == header.UDPProtocolNumber) {
+			return packet.Offload{Checksum: packet.ChecksumAbsent}
+		}
 		return packet.Offload{}
 	}
 	o := packet.Offload{

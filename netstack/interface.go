@@ -59,6 +59,7 @@ type Interface struct {
 	dev   tun.Device // nil for the loopback interface
 
 	features  packet.Features // what dev accepts
+	queues    int             // of dev
 	mtu       atomic.Int32
 	addresses atomic.Pointer[[]netip.Prefix]
 	nic       *endpoint // gVisor's side of the interface
@@ -168,7 +169,7 @@ func (i *Instance) addInterface(dev tun.Device, cfg InterfaceConfig) (*Interface
 	addresses := slices.Clone(cfg.Addresses)
 	f.addresses.Store(&addresses)
 	if dev != nil {
-		f.features = dev.Features()
+		f.features, f.queues = dev.Features(), dev.Queues()
 	}
 	entries := f.fibEntries()
 	if err := i.fib.add(entries...); err != nil {
@@ -182,7 +183,7 @@ func (i *Instance) addInterface(dev tun.Device, cfg InterfaceConfig) (*Interface
 	i.setInterfaces(append(slices.Clone(*i.interfaces.Load()), f))
 	i.mirrorRoutes()
 	if dev != nil {
-		for q := range dev.Queues() {
+		for q := range f.queues {
 			f.readers.Add(1)
 			go i.newWorker(q).readLoop(f) // ends when dev is closed or gone
 		}

@@ -181,8 +181,8 @@ func (i *Instance) sourceFor(dst netip.Addr) netip.Addr {
 	switch {
 	case dst.Zone() != "" || h == nil || h.iface == nil:
 		return netip.Addr{}
-	case h.kind == hopLocal:
-		return dst
+	case h.kind == hopLocal && h.route.Destination.IsSingleIP():
+		return dst // to one of our addresses, from that address; to the rest of 127/8, from 127.0.0.1
 	case h.route.Source.IsValid():
 		return h.route.Source
 	}

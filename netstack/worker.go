@@ -220,8 +220,8 @@ func (w *worker) flush() {
 func (w *worker) write(out *Interface, pkts []*packet.Packet) {
 	sent, bytes, refused := 0, 0, 0
 	queue := w.queue
-	if queues := out.dev.Queues(); queue >= queues {
-		queue %= queues
+	if queue >= out.queues {
+		queue %= out.queues
 	}
 	for len(pkts) > 0 {
 		n, err := out.dev.Write(queue, pkts)
