@@ -4,9 +4,11 @@
 package netstack
 
 import (
+	"cmp"
 	"fmt"
 	"iter"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -74,23 +76,18 @@ func (h *hop) mtu() int {
 	return mtu
 }
 
-// The rows that may stand behind one prefix; the lowest present one is in force.
+// The rows that may stand behind one prefix. The first is in force: local before static before connected, then by age.
 const (
-	rowLocal     = iota // an address of ours
-	rowStatic           // AddRoute
-	rowConnected        // the subnet of an interface's address
-	numRows
+	rowLocal     = iota // an address of ours; one for a prefix
+	rowStatic           // AddRoute; one for a prefix
+	rowConnected        // the subnet of an interface's address; one for an interface
 )
 
-type rows [numRows]*hop
-
-func (r *rows) best() *hop {
-	for _, h := range r {
-		if h != nil {
-			return h
-		}
-	}
-	return nil
+// A fibEntry is one row of the table.
+type fibEntry struct {
+	prefix netip.Prefix
+	row    int
+	hop    *hop
 }
 
 // A fib is the forwarding table: local addresses, connected subnets and routes in one longest-prefix-match table, so
@@ -99,11 +96,11 @@ type fib struct {
 	table atomic.Pointer[bart.Table[*hop]]
 
 	mu   sync.Mutex
-	rows map[netip.Prefix]*rows // guarded by mu; every row, also those hidden behind a better one
+	rows map[netip.Prefix][]fibEntry // guarded by mu; every row, the one in force first
 }
 
 func newFIB() *fib {
-	f := &fib{rows: make(map[netip.Prefix]*rows)}
+	f := &fib{rows: make(map[netip.Prefix][]fibEntry)}
 	f.table.Store(new(bart.Table[*hop]))
 	return f
 }
@@ -114,14 +111,7 @@ func (f *fib) lookup(a netip.Addr) *hop {
 	return h
 }
 
-// A fibEntry is one row to add to the table.
-type fibEntry struct {
-	prefix netip.Prefix
-	row    int
-	hop    *hop
-}
-
-// add puts entries into the table, all of them or none: a row that is taken is refused with ErrExists.
+// add puts entries into the table, all of them or none: a local or static row that is taken is refused with ErrExists.
 func (f *fib) add(entries ...fibEntry) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -132,12 +122,16 @@ func (f *fib) add(entries ...fibEntry) error {
 	taken := make(map[place]bool, len(entries))
 	for _, e := range entries {
 		at := place{e.prefix, e.row}
-		if r := f.rows[e.prefix]; taken[at] || r != nil && r[e.row] != nil {
-			return opError("add route", fmt.Sprintf("%v", e.prefix), ErrExists)
+		if e.row != rowConnected && (taken[at] || f.find(e.prefix, e.row) != nil) {
+			return fmt.Errorf("%v: %w", e.prefix, ErrExists)
 		}
 		taken[at] = true
 	}
-	f.edit(entries, false)
+	f.edit(entries, func(rows []fibEntry, e fibEntry) []fibEntry {
+		rows = append(slices.Clone(rows), e)
+		slices.SortStableFunc(rows, func(a, b fibEntry) int { return cmp.Compare(a.row, b.row) })
+		return rows
+	})
 	return nil
 }
 
@@ -145,46 +139,48 @@ func (f *fib) add(entries ...fibEntry) error {
 func (f *fib) remove(entries ...fibEntry) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.edit(entries, true)
+	f.edit(entries, func(rows []fibEntry, e fibEntry) []fibEntry {
+		return slices.DeleteFunc(slices.Clone(rows), func(o fibEntry) bool { return o == e })
+	})
+}
+
+// find returns the first row of a kind, nil if there is none. f.mu is held.
+func (f *fib) find(p netip.Prefix, row int) *hop {
+	for _, e := range f.rows[p] {
+		if e.row == row {
+			return e.hop
+		}
+	}
+	return nil
 }
 
 // editClone is the number of changes from which copying the whole table once is cheaper than one path copy each.
 const editClone = 256
 
-// edit changes rows and publishes one new snapshot. f.mu is held.
-func (f *fib) edit(entries []fibEntry, remove bool) {
+// edit changes the rows of each entry's prefix and publishes one new snapshot. f.mu is held.
+func (f *fib) edit(entries []fibEntry, change func(rows []fibEntry, e fibEntry) []fibEntry) {
 	table := f.table.Load()
 	clone := len(entries) >= editClone
 	if clone {
 		table = table.Clone()
 	}
 	for _, e := range entries {
-		r := f.rows[e.prefix]
-		if r == nil {
-			if remove {
-				continue
-			}
-			r = new(rows)
-			f.rows[e.prefix] = r
-		}
-		r[e.row] = e.hop
-		if remove {
-			r[e.row] = nil
-		}
-		best := r.best()
+		rows := change(f.rows[e.prefix], e)
 		switch {
-		case best == nil && clone:
-			table.Delete(e.prefix)
-		case best == nil:
-			table = table.DeletePersist(e.prefix)
-		case clone:
-			table.Insert(e.prefix, best)
-		default:
-			table = table.InsertPersist(e.prefix, best)
-		}
-		if best == nil {
+		case len(rows) == 0:
 			delete(f.rows, e.prefix)
+			if clone {
+				table.Delete(e.prefix)
+			} else {
+				table = table.DeletePersist(e.prefix)
+			}
+			continue
+		case clone:
+			table.Insert(e.prefix, rows[0].hop)
+		default:
+			table = table.InsertPersist(e.prefix, rows[0].hop)
 		}
+		f.rows[e.prefix] = rows
 	}
 	f.table.Store(table)
 }
@@ -193,10 +189,7 @@ func (f *fib) edit(entries []fibEntry, remove bool) {
 func (f *fib) static(p netip.Prefix) *hop {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if r := f.rows[p]; r != nil {
-		return r[rowStatic]
-	}
-	return nil
+	return f.find(p, rowStatic)
 }
 
 // using returns the entries of all rows that lead to an interface.
@@ -204,10 +197,10 @@ func (f *fib) using(i *Interface) []fibEntry {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var entries []fibEntry
-	for p, r := range f.rows {
-		for row, h := range r {
-			if h != nil && h.iface == i {
-				entries = append(entries, fibEntry{prefix: p, row: row})
+	for _, rows := range f.rows {
+		for _, e := range rows {
+			if e.hop.iface == i {
+				entries = append(entries, e)
 			}
 		}
 	}
@@ -234,7 +227,7 @@ func (i *Instance) AddRoutes(routes ...Route) error {
 		entries = append(entries, fibEntry{prefix: r.Destination, row: rowStatic, hop: h})
 	}
 	if err := i.fib.add(entries...); err != nil {
-		return err
+		return opError("add route", "", err)
 	}
 	i.mirrorRoutes()
 	return nil

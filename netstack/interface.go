@@ -202,7 +202,7 @@ func (f *Interface) fibEntries() []fibEntry {
 	var entries []fibEntry
 	add := func(p netip.Prefix, row int, kind hopKind) {
 		p = p.Masked()
-		if slices.ContainsFunc(entries, func(e fibEntry) bool { return e.prefix == p && e.row == row }) {
+		if row == rowConnected && slices.ContainsFunc(entries, func(e fibEntry) bool { return e.prefix == p && e.row == row }) {
 			return // two addresses of one subnet
 		}
 		entries = append(entries, fibEntry{p, row, &hop{kind: kind, iface: f, route: Route{Destination: p, Interface: f.name}}})
@@ -211,7 +211,9 @@ func (f *Interface) fibEntries() []fibEntry {
 		a := p.Addr()
 		add(netip.PrefixFrom(a, a.BitLen()), rowLocal, hopLocal)
 		if f.loopback() {
-			add(p, rowLocal, hopLocal)
+			if !p.IsSingleIP() {
+				add(p, rowLocal, hopLocal)
+			}
 			continue
 		}
 		add(p, rowConnected, hopForward)
