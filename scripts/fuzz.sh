@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Copyright 2026 The hooknet Authors
+# SPDX-License-Identifier: Apache-2.0
+#
+# Runs every fuzz target, one after the other, for T each (default 30s). FUZZ, a regular expression, chooses some.
+# What makes a target fail is left in its package's testdata/fuzz, to be committed with the fix.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# go test -list prints the names in a package, then the line of the package.
+targets=$(go test -list "^Fuzz.*${FUZZ:-}" ./... | awk '/^Fuzz/ { names[++n] = $1; next }
+	/^ok/ { for (i = 1; i <= n; i++) print names[i], $2 } { n = 0 }')
+
+failed=0
+while read -r name package; do
+	[[ -n $name ]] || continue
+	echo "== $package $name (${T:-30s})"
+	go test -run='^$' -fuzz="^$name\$" -fuzztime="${T:-30s}" "$package" </dev/null || failed=1
+done <<<"$targets"
+exit $failed
