@@ -111,9 +111,9 @@ func (p *Packet) DecrementTTL() {
 func (p *Packet) setTTL(ttl uint8) {
 	switch p.version {
 	case 4:
-		word := binary.BigEndian.Uint16(p.data[8:])
+		delta := difference(uint16(p.data[8])<<8, uint16(ttl)<<8)
 		p.data[8] = ttl
-		p.adjustHeader(difference(word, uint16(ttl)<<8|word&0xff))
+		p.adjustHeader(delta)
 	case 6:
 		p.data[7] = ttl
 	}
@@ -123,14 +123,13 @@ func (p *Packet) setTTL(ttl uint8) {
 // nothing to a packet that is not parsed.
 func (p *Packet) SetTrafficClass(class uint8) {
 	p.check()
-	word := uint16(0)
 	switch p.version {
 	case 4:
-		word = binary.BigEndian.Uint16(p.data)
+		delta := difference(uint16(p.data[1]), uint16(class))
 		p.data[1] = class
-		p.adjustHeader(difference(word, word&0xff00|uint16(class)))
+		p.adjustHeader(delta)
 	case 6:
-		word = binary.BigEndian.Uint16(p.data)
+		word := binary.BigEndian.Uint16(p.data)
 		binary.BigEndian.PutUint16(p.data, word&0xf00f|uint16(class)<<4)
 	}
 	p.flags |= flagEdited
