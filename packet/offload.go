@@ -182,7 +182,7 @@ func (p *Packet) checkOffload() hooks.Reason {
 		return ReasonOffloadMetadata
 	}
 	if p.version != version || p.protocol != protocol ||
-		p.flags&(flagTransport|flagFragmentHeader) != flagTransport ||
+		p.flags&(flagTransport|flagMoreFragments|flagFragmentHeader) != flagTransport ||
 		o.Checksum != ChecksumPartial || o.SegmentSize == 0 ||
 		o.ChecksumStart != p.transport {
 		return ReasonOffloadMetadata
