@@ -8,12 +8,17 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 # go test -list prints the names in a package, then the line of the package.
-targets=$(go test -list "^Fuzz.*${FUZZ:-}" ./... | awk '/^Fuzz/ { names[++n] = $1; next }
-	/^ok/ { for (i = 1; i <= n; i++) print names[i], $2 } { n = 0 }')
+targets=$(go test -list '^Fuzz' ./... | awk -v choice="${FUZZ:-}" '
+	/^Fuzz/ { names[++n] = $1; next }
+	/^ok/ { for (i = 1; i <= n; i++) if (names[i] ~ choice) print names[i], $2 }
+	{ n = 0 }')
+if [[ -z $targets ]]; then
+	echo "no fuzz target matches '${FUZZ:-}'" >&2
+	exit 1
+fi
 
 failed=0
 while read -r name package; do
-	[[ -n $name ]] || continue
 	echo "== $package $name (${T:-30s})"
 	go test -run='^$' -fuzz="^$name\$" -fuzztime="${T:-30s}" "$package" </dev/null || failed=1
 done <<<"$targets"
