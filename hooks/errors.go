@@ -80,3 +80,27 @@ func (e *OpError) Error() string {
 
 // Unwrap returns the sentinel.
 func (e *OpError) Unwrap() error { return e.Err }
+
+// fail returns an OpError about the stack and what is called name, or nil for nil.
+func (s *Stack) fail(op, name string, err error, names ...string) error {
+	if err == nil {
+		return nil
+	}
+	return &OpError{Op: op, Instance: s.instance, Hook: name, Names: names, Err: err}
+}
+
+func (f *Family) fail(op, name string, err error, names ...string) error {
+	if err == nil {
+		return nil
+	}
+	return &OpError{Op: op, Instance: f.stack.instance, Family: f.name, Hook: name, Names: names, Err: err}
+}
+
+func (e *event) fail(op, name string, err error, names ...string) error {
+	if err == nil {
+		return nil
+	}
+	return &OpError{
+		Op: op, Instance: e.family.stack.instance, Family: e.family.name, Event: e.name, Hook: name, Names: names, Err: err,
+	}
+}

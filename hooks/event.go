@@ -160,7 +160,7 @@ func (e *event) ReadOnly() bool { return e.readOnly }
 
 // Register puts a copy of h into the event's list and tells the event's
 // notifiers (net_hook_register(9F)). The next run calls it. Errors, in
-// this order: ErrShutdown; ErrInvalid (no name, no function, unknown flag);
+// this order: ErrInvalid (no name, no function, unknown flag); ErrShutdown;
 // ErrExists (the name is taken); ErrInvalid (unknown hint, or the name that
 // HintBefore and HintAfter need is missing or the hook's own); ErrBusy (no
 // order satisfies all hints; [OpError].Names are the hooks in conflict). A
@@ -170,13 +170,13 @@ func (e *Event[C]) Register(h Hook[C]) (*Handle, error) {
 	if h.Hint == HintBefore || h.Hint == HintAfter {
 		added.hintValue = h.HintValue
 	}
-	var conflict []string
+	var conflict []string // the hooks that speak against it
 	err := e.family.stack.change(func() error {
 		switch {
-		case e.shutdown || e.family.condemned || e.family.stack.shutdown:
-			return ErrShutdown
 		case h.Name == "" || h.Func == nil || h.Flags&^allFlags != 0:
 			return ErrInvalid
+		case e.shutdown || e.family.condemned || e.family.stack.shutdown:
+			return ErrShutdown
 		case slices.ContainsFunc(e.hooks, func(o *entry) bool { return o.name == h.Name }):
 			return ErrExists
 		case !added.validHint():
@@ -193,7 +193,7 @@ func (e *Event[C]) Register(h Hook[C]) (*Handle, error) {
 		return nil
 	})
 	if err != nil {
-		return nil, &OpError{"register", e.family.stack.instance, e.family.name, e.name, h.Name, conflict, err}
+		return nil, e.fail("register", h.Name, err, conflict...)
 	}
 	return &Handle{added, e}, nil
 }
@@ -267,12 +267,4 @@ func (e *event) notification(c Command, hook string) Notification {
 	n := e.family.notification(c)
 	n.Event, n.Hook = e.name, hook
 	return n
-}
-
-// fail returns an OpError about e or its hook, or nil for nil.
-func (e *event) fail(op, hook string, err error) error {
-	if err == nil {
-		return nil
-	}
-	return &OpError{Op: op, Instance: e.family.stack.instance, Family: e.family.name, Event: e.name, Hook: hook, Err: err}
 }

@@ -17,7 +17,7 @@ import "slices"
 func (s *Stack) Shutdown() error {
 	return s.change(func() error {
 		if s.isGone() {
-			return &OpError{Op: "shutdown stack", Instance: s.instance, Err: ErrGone}
+			return s.fail("shutdown stack", "", ErrGone)
 		}
 		s.shutdown = true
 		return nil
@@ -30,7 +30,7 @@ func (s *Stack) Shutdown() error {
 func (s *Stack) Remove() error {
 	return s.change(func() error {
 		if s.isGone() {
-			return &OpError{Op: "remove stack", Instance: s.instance, Err: ErrGone}
+			return s.fail("remove stack", "", ErrGone)
 		}
 		s.shutdown, s.condemned = true, true
 		s.reap()
@@ -85,7 +85,7 @@ func (s *Stack) Close() error {
 		s.condemned = true
 		s.reap()
 		if names := s.leftovers(); len(names) > 0 {
-			return &OpError{Op: "close stack", Instance: s.instance, Names: names, Err: ErrBusy}
+			return s.fail("close stack", "", ErrBusy, names...)
 		}
 		return nil
 	})
@@ -132,7 +132,7 @@ func (s *Stack) leftovers() (names []string) {
 // Hooks can still be registered on events that have not been shut down
 // themselves. The error is ErrNotFound if the family has gone.
 func (f *Family) Shutdown() error {
-	return f.fail("shutdown family", f.stack.change(func() error {
+	return f.fail("shutdown family", "", f.stack.change(func() error {
 		if f.gone {
 			return ErrNotFound
 		}
@@ -146,7 +146,7 @@ func (f *Family) Shutdown() error {
 // condemned: its name stays taken, its events refuse hooks, and it goes with
 // the last of them. The error is ErrNotFound if it has gone already.
 func (f *Family) Remove() error {
-	return f.fail("remove family", f.stack.change(func() error {
+	return f.fail("remove family", "", f.stack.change(func() error {
 		if f.gone {
 			return ErrNotFound
 		}

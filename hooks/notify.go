@@ -4,7 +4,7 @@
 package hooks
 
 import (
-	"runtime/debug"
+	"log/slog"
 	"slices"
 	"sync"
 )
@@ -76,15 +76,16 @@ type Notifier struct {
 type notifying interface {
 	// admit returns ErrShutdown if no notifier may be added.
 	admit() error
-	// observers returns the list that a notifier joins.
-	observers() *[]*Notifier
+	// audience returns the list that a notifier joins.
+	audience() *[]*Notifier
 	// children appends to told one notification with command c for every live
 	// child.
 	children(c Command) (told []Notification)
 	// reap lets the object go if it is condemned and nothing holds it.
 	reap()
-	// fail returns an OpError about the object.
-	failure(op, name string, err error) error
+	// fail returns an OpError about the object and its notifier or hook called
+	// name, or nil for nil.
+	fail(op, name string, err error, names ...string) error
 }
 
 // Notify tells callback of every family of the stack
@@ -110,7 +111,7 @@ func (e *event) Notify(name string, callback func(Notification)) (*Notifier, err
 func notifyOn(s *Stack, owner notifying, name string, callback func(Notification)) (*Notifier, error) {
 	n := &Notifier{stack: s, name: name, callback: callback, owner: owner}
 	err := s.change(func() error {
-		list := owner.observers()
+		list := owner.audience()
 		switch {
 		case name == "" || callback == nil:
 			return ErrInvalid
@@ -126,7 +127,7 @@ func notifyOn(s *Stack, owner notifying, name string, callback func(Notification
 		return nil
 	})
 	if err != nil {
-		return nil, owner.failure("notify", name, err)
+		return nil, owner.fail("notify", name, err)
 	}
 	return n, nil
 }
@@ -140,20 +141,20 @@ func notifyOn(s *Stack, owner notifying, name string, callback func(Notification
 func (n *Notifier) Unregister() error {
 	return n.stack.change(func() error {
 		if n.gone {
-			return n.owner.failure("unregister notifier", n.name, ErrGone)
+			return n.owner.fail("unregister notifier", n.name, ErrGone)
 		}
 		n.gone = true
 		for _, told := range n.owner.children(CommandUnregister) {
 			n.stack.notify([]*Notifier{n}, told)
 		}
-		list := n.owner.observers()
+		list := n.owner.audience()
 		*list = slices.DeleteFunc(*list, func(o *Notifier) bool { return o == n })
 		n.owner.reap()
 		return nil
 	})
 }
 
-func (s *Stack) observers() *[]*Notifier { return &s.notifiers }
+func (s *Stack) audience() *[]*Notifier { return &s.notifiers }
 func (s *Stack) admit() error {
 	if s.shutdown {
 		return ErrShutdown
@@ -170,11 +171,7 @@ func (s *Stack) children(c Command) (told []Notification) {
 	return told
 }
 
-func (s *Stack) failure(op, name string, err error) error {
-	return &OpError{Op: op, Instance: s.instance, Hook: name, Err: err}
-}
-
-func (f *Family) observers() *[]*Notifier { return &f.notifiers }
+func (f *Family) audience() *[]*Notifier { return &f.notifiers }
 func (f *Family) admit() error {
 	if f.shutdown {
 		return ErrShutdown
@@ -191,11 +188,7 @@ func (f *Family) children(c Command) (told []Notification) {
 	return told
 }
 
-func (f *Family) failure(op, name string, err error) error {
-	return &OpError{Op: op, Instance: f.stack.instance, Family: f.name, Hook: name, Err: err}
-}
-
-func (e *event) observers() *[]*Notifier { return &e.notifiers }
+func (e *event) audience() *[]*Notifier { return &e.notifiers }
 func (e *event) admit() error {
 	if e.shutdown {
 		return ErrShutdown
@@ -209,8 +202,6 @@ func (e *event) children(c Command) (told []Notification) {
 	}
 	return told
 }
-
-func (e *event) failure(op, name string, err error) error { return e.fail(op, name, err) }
 
 // A queue holds the notifications of a stack that have not been delivered yet.
 // There is no goroutine behind it: whoever changes something delivers until
@@ -300,8 +291,7 @@ func (d delivery) call() {
 	defer func() {
 		if p := recover(); p != nil {
 			d.to.stack.logger.Error("notification callback panicked",
-				"instance", d.to.stack.instance, "notifier", d.to.name, "notification", d.what,
-				"panic", p, "stack", string(debug.Stack()))
+				slog.Any("notification", d.what), slog.String("name", d.to.name), panicked(p))
 		}
 	}()
 	d.to.callback(d.what)

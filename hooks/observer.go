@@ -3,10 +3,7 @@
 
 package hooks
 
-import (
-	"runtime/debug"
-	"strconv"
-)
+import "strconv"
 
 // A ProbePoint is one of the four places at which a run can be observed. They
 // are the DTrace probes of the original.
@@ -62,33 +59,27 @@ func (e *Event[C]) Observe(observer func(Probe[C])) {
 	e.publish()
 }
 
-// probe calls the observer of the chain a run is in, if it has one.
+// probe calls the observer of the chain that a run is in.
 func (e *Event[C]) probe(ch *chain[C], p Probe[C]) {
-	if ch.observer == nil {
-		return
-	}
 	defer func() {
-		if cause := recover(); cause != nil {
-			e.turnOff(ch.observer, cause)
+		if cause := recover(); cause != nil && e.turnOff(ch.observer) {
+			e.logPanic("observer panicked", p.Point.String(), cause)
 		}
 	}()
 	(*ch.observer)(p)
 }
 
-// turnOff ends observing by observer, which has panicked.
-func (e *Event[C]) turnOff(observer *func(Probe[C]), cause any) {
-	s := e.family.stack
-	s.mu.Lock()
-	current := e.observer == observer
-	if current {
-		e.observer = nil
-		e.publish()
+// turnOff ends observing by observer, which has panicked. It reports false if
+// that was done already.
+func (e *Event[C]) turnOff(observer *func(Probe[C])) bool {
+	e.family.stack.mu.Lock()
+	defer e.family.stack.mu.Unlock()
+	if e.observer != observer {
+		return false
 	}
-	s.mu.Unlock()
-	if current {
-		s.logger.Error("observer panicked", "instance", s.instance, "family", e.family.name,
-			"event", e.name, "panic", cause, "stack", string(debug.Stack()))
-	}
+	e.observer = nil
+	e.publish()
+	return true
 }
 
 // runObserved is the loop of run with its probes.

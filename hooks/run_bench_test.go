@@ -11,8 +11,6 @@ import (
 	"github.com/hooknet/hooknet/hooks"
 )
 
-type packet struct{ mark int }
-
 func benchEvent(b *testing.B, n int) *hooks.Event[*packet] {
 	s := hooks.NewStack(hooks.StackConfig{Instance: 1})
 	f, err := s.AddFamily("inet")

@@ -49,12 +49,14 @@ type Stack struct {
 	queue     queue
 }
 
+var discard = slog.New(slog.DiscardHandler)
+
 // NewStack returns a stack without families. It starts no goroutine and needs
 // no Close; [Stack.Close] tells who has left something behind.
 func NewStack(cfg StackConfig) *Stack {
 	s := &Stack{instance: cfg.Instance, logger: cfg.Logger, gone: make(chan struct{})}
 	if s.logger == nil {
-		s.logger = slog.New(slog.DiscardHandler)
+		s.logger = discard
 	}
 	if cfg.Stripes <= 0 {
 		cfg.Stripes = runtime.GOMAXPROCS(0)
@@ -87,7 +89,7 @@ func (s *Stack) AddFamily(name string) (*Family, error) {
 		return nil
 	})
 	if err != nil {
-		return nil, f.fail("add family", err)
+		return nil, f.fail("add family", "", err)
 	}
 	return f, nil
 }
@@ -95,24 +97,29 @@ func (s *Stack) AddFamily(name string) (*Family, error) {
 // Family returns the family called name (net_protocol_lookup(9F); there is
 // nothing to release). The original has two names for each protocol, both are
 // understood: "inet" and "NHF_INET", "inet6" and "NHF_INET6", "arp" and
-// "NHF_ARP". The error is ErrNotFound.
+// "NHF_ARP". Errors: ErrShutdown if the stack has been shut down or the family
+// removed, ErrNotFound.
 func (s *Stack) Family(name string) (*Family, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if f := s.find(familyName(name)); f != nil {
+	f, err := s.find(familyName(name)), ErrNotFound
+	switch {
+	case s.shutdown || f != nil && f.condemned:
+		err = ErrShutdown
+	case f != nil:
 		return f, nil
 	}
-	return nil, &OpError{Op: "find family", Instance: s.instance, Family: name, Err: ErrNotFound}
+	return nil, &OpError{Op: "find family", Instance: s.instance, Family: name, Err: err}
 }
 
-// Families returns the families there are when the walk starts, oldest first
-// (net_protocol_walk(9F), which in fact returns dead ones only).
+// Families returns the families that are live when the walk starts, oldest
+// first (net_protocol_walk(9F), which in fact returns dead ones only).
 func (s *Stack) Families() iter.Seq[*Family] {
 	return func(yield func(*Family) bool) {
 		s.mu.Lock()
-		families := slices.Clone(s.families)
+		live := slices.DeleteFunc(slices.Clone(s.families), func(f *Family) bool { return f.condemned })
 		s.mu.Unlock()
-		for _, f := range families {
+		for _, f := range live {
 			if !yield(f) {
 				return
 			}
@@ -176,12 +183,4 @@ func (f *Family) find(name string) anyEvent {
 
 func (f *Family) notification(c Command) Notification {
 	return Notification{Command: c, Instance: f.stack.instance, Family: f.name}
-}
-
-// fail returns an OpError about f, or nil for nil.
-func (f *Family) fail(op string, err error) error {
-	if err == nil {
-		return nil
-	}
-	return &OpError{Op: op, Instance: f.stack.instance, Family: f.name, Err: err}
 }

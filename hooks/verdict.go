@@ -25,10 +25,10 @@ const (
 func DropWith(r Reason) Verdict { return Drop | Verdict(r) }
 
 // Action returns v without its reason: Drop, Accept or Steal. A value that is
-// no verdict gives Drop.
+// no verdict counts as Drop.
 func (v Verdict) Action() Verdict {
-	if a := v &^ 0xffff; a == Accept || a == Steal {
-		return a
+	if v == Accept || v == Steal {
+		return v
 	}
 	return Drop
 }
