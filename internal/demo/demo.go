@@ -1,0 +1,195 @@
+// Copyright 2026 The hooknet Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package demo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"time"
+
+	"github.com/hooknet/hooknet/packet"
+)
+
+// Config says how the demonstration is run. The zero value works.
+type Config struct {
+	// Transfer is how long each of the two TCP transfers takes. Default: 2 s.
+	Transfer time.Duration
+	// Progress is told what is about to be done, in a few words. Default: nobody is told.
+	Progress func(step string)
+}
+
+// Run builds the network, sends traffic, takes the network down and returns what happened. The error is for what is no
+// result: the network could not be built or taken down, or ctx was done; then there is nothing left of it either.
+func Run(ctx context.Context, cfg Config) (*Report, error) {
+	if cfg.Transfer == 0 {
+		cfg.Transfer = 2 * time.Second
+	}
+	if cfg.Progress == nil {
+		cfg.Progress = func(string) {}
+	}
+	start := time.Now()
+	cfg.Progress("building two namespaces and a router")
+	n, err := build()
+	if err != nil {
+		return nil, err
+	}
+	report, err := n.demonstrate(ctx, cfg)
+	cfg.Progress("taking it all down")
+	if err = errors.Join(err, n.close()); err != nil {
+		return nil, err
+	}
+	report.Seconds = seconds(time.Since(start))
+	return report, nil
+}
+
+// demonstrate runs all checks on a network and gathers the results.
+func (n *network) demonstrate(ctx context.Context, cfg Config) (report *Report, err error) {
+	h, err := registerHooks(n.router)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, h.unregister()) }()
+	s, err := n.startServers()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
+
+	report = &Report{
+		System:          fmt.Sprintf("%s, %s/%s, %d processors", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU()),
+		Topology:        n.topology(),
+		TransferSeconds: cfg.Transfer.Seconds(),
+	}
+	run := &runner{network: n, hooks: h, report: report, progress: cfg.Progress, transfer: cfg.Transfer}
+	for _, c := range run.checks() {
+		if err := run.check(ctx, c); err != nil {
+			return nil, err
+		}
+	}
+	report.OK = report.Failed() == 0
+	return report, nil
+}
+
+// A runner carries out checks and writes down what came of them.
+type runner struct {
+	*network
+	hooks    *hookSet
+	report   *Report
+	progress func(string)
+	transfer time.Duration
+}
+
+// A trial is something to be tried out, for one family, or with family 0 for none in particular.
+type trial struct {
+	name     string
+	doing    string // for progress
+	family   packet.Family
+	expected string
+	try      func(context.Context, packet.Family) (seen string, err error)
+}
+
+// patience is how long a check that does not get on may take. All the ways are inside one machine: what has not arrived
+// by then will not.
+const patience = 3 * time.Second
+
+// check tries one thing. The error is that of ctx: everything else is a result.
+func (r *runner) check(ctx context.Context, t trial) error {
+	c := Check{Name: t.name, Expected: t.expected}
+	step := t.doing
+	if t.family != 0 {
+		c.Family = t.family.String()
+		step += ", " + common[t.family]
+	}
+	r.progress(step)
+	limited, cancel := context.WithTimeout(ctx, patience+r.transfer)
+	defer cancel()
+	seen, err := t.try(limited, t.family)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	c.OK, c.Seen = err == nil, seen
+	if err != nil {
+		c.Seen = err.Error()
+	}
+	r.report.Checks = append(r.report.Checks, c)
+	return nil
+}
+
+// common is what people call the families.
+var common = map[packet.Family]string{packet.Inet: "IPv4", packet.Inet6: "IPv6"}
+
+// checks lists the trials in the order in which they run: the last ones look back at the others.
+func (r *runner) checks() []trial {
+	var list []trial
+	each := func(name, doing string, expected func(packet.Family) string, try func(context.Context, packet.Family) (string, error)) {
+		for _, family := range families {
+			list = append(list, trial{name, doing, family, expected(family), try})
+		}
+	}
+	each("ping", "ping through the router", func(f packet.Family) string {
+		return fmt.Sprintf("%d of %d echoes from %v", pings, pings, blueHost.of(f))
+	}, r.ping)
+	each("TTL 1", "a packet with TTL 1", func(f packet.Family) string {
+		return fmt.Sprintf("Time Exceeded from the router, %v", redSide.of(f))
+	}, r.expire)
+	each("HTTP", "HTTP by way of the service address", func(f packet.Family) string {
+		return fmt.Sprintf("%s, served by %s", size(pageSize), at(blueHost.of(f), serverPort))
+	}, r.visitService)
+	each("UDP echo", "UDP echoes", func(f packet.Family) string {
+		return fmt.Sprintf("%d datagrams echoed by %s", len(datagramSizes), at(blueHost.of(f), echoPort))
+	}, r.echo)
+	each("port 23", "knocking at a blocked port", func(f packet.Family) string {
+		return fmt.Sprintf("no way to %s", at(blueHost.of(f), blockedPort))
+	}, r.knock)
+	each("router", "HTTP from the router itself", func(f packet.Family) string {
+		return fmt.Sprintf("%s, served by %s", size(pageSize), at(redSide.of(f), servicePort))
+	}, r.visitRouter)
+	each("loopback", "HTTP inside the router", func(f packet.Family) string {
+		return fmt.Sprintf("%s, served by %s", size(pageSize), at(blueSide.of(f), servicePort))
+	}, r.visitItself)
+	list = append(list,
+		trial{"TCP", fmt.Sprintf("TCP through the router for %v", r.transfer), 0, "bytes that arrive", r.measureRouter},
+		trial{"veth", fmt.Sprintf("TCP without a router for %v", r.transfer), 0, "bytes that arrive", r.measureDirect},
+	)
+	each("events", "reading the counters", func(packet.Family) string {
+		return fmt.Sprintf("packets at all %d events", len(events))
+	}, r.reviewEvents)
+	return append(list, trial{"books", "balancing the books", 0, "as many packets out as in", r.reviewBooks})
+}
+
+// reviewEvents reads the counters of the hooks.
+func (r *runner) reviewEvents(_ context.Context, family packet.Family) (string, error) {
+	r.report.Hooks = table(r.router)
+	for _, event := range events {
+		fired := slices.ContainsFunc(r.report.Hooks, func(h Hook) bool {
+			return h.Family == family.String() && h.Event == event.String() && h.Hits > 0
+		})
+		if !fired {
+			return "", fmt.Errorf("no packet at %v", event)
+		}
+	}
+	return fmt.Sprintf("packets at all %d events", len(events)), nil
+}
+
+// reviewBooks waits until the router's books balance, which they do as soon as no packet is under way.
+func (r *runner) reviewBooks(ctx context.Context, _ packet.Family) (string, error) {
+	defer func() { r.report.Drops = r.router.Stats().Drops }()
+	for {
+		p := packetsOf(r.router.Stats())
+		p.Bytes, p.Largest = r.hooks.bytes.Load(), r.hooks.largest.Load()
+		r.report.Packets = p
+		if p.balanced() {
+			return fmt.Sprintf("%s packets in = %s out + %s to the router + %s dropped",
+				count(p.in()), count(p.Sent+p.Split+p.Stolen), count(p.Delivered), count(p.Dropped)), nil
+		}
+		select {
+		case <-ctx.Done():
+			return "", fmt.Errorf("%s packets in, %s out", count(p.in()), count(p.out()))
+		case <-time.After(10 * time.Millisecond): // the last packets of a connection
+		}
+	}
+}

@@ -1,0 +1,275 @@
+// Copyright 2026 The hooknet Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package demo
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/hooknet/hooknet/internal/hostnet"
+	"github.com/hooknet/hooknet/packet"
+)
+
+// at writes an address and a port.
+func at(a netip.Addr, port int) string { return netip.AddrPortFrom(a, uint16(port)).String() }
+
+type dialFunc func(ctx context.Context, network, address string) (net.Conn, error)
+
+// visitService gets the page from the service address, which only a hook knows.
+func (r *runner) visitService(ctx context.Context, f packet.Family) (string, error) {
+	asked := at(service.of(f), servicePort)
+	return visit(ctx, dialer(r.red), asked, at(blueHost.of(f), serverPort))
+}
+
+// visitRouter gets the page from the router's own host stack.
+func (r *runner) visitRouter(ctx context.Context, f packet.Family) (string, error) {
+	asked := at(redSide.of(f), servicePort)
+	return visit(ctx, dialer(r.red), asked, asked)
+}
+
+// visitItself gets the page from the router's own host stack, by a client on the same host stack.
+func (r *runner) visitItself(ctx context.Context, f packet.Family) (string, error) {
+	asked := at(blueSide.of(f), servicePort)
+	return visit(ctx, r.router.Dial, asked, asked)
+}
+
+// visit gets the page from the server asked for, and sees who serves it.
+func visit(ctx context.Context, dial dialFunc, asked, expected string) (string, error) {
+	client := &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}
+	defer client.CloseIdleConnections()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+asked+"/", nil)
+	if err != nil {
+		return "", err
+	}
+	start := time.Now()
+	response, err := client.Do(request)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = response.Body.Close() }()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		return "", fmt.Errorf("GET http://%s/: %s, then: %w", asked, size(len(body)), err)
+	}
+	took := time.Since(start)
+	sum := sha256.Sum256(body)
+	by := response.Header.Get(servedBy)
+	switch {
+	case response.StatusCode != http.StatusOK:
+		return "", fmt.Errorf("GET http://%s/: %s", asked, response.Status)
+	case hex.EncodeToString(sum[:]) != response.Header.Get(checksum):
+		return "", fmt.Errorf("GET http://%s/: %s that are not what was sent", asked, size(len(body)))
+	case by != expected:
+		return "", fmt.Errorf("served by %s", by)
+	case asked != expected:
+		return fmt.Sprintf("asked %s, %s served %s in %s", asked, by, size(len(body)), short(took)), nil
+	}
+	return fmt.Sprintf("%s served %s in %s", by, size(len(body)), short(took)), nil
+}
+
+// datagramSizes are those of the UDP payloads; the larger ones are fragments on their way.
+var datagramSizes = []int{1, 64, 512, 1200, 1452, 1472, 2000, 4000, 8000, 16000}
+
+// echo sends datagrams to blue and compares what comes back.
+func (r *runner) echo(ctx context.Context, f packet.Family) (string, error) {
+	conn, err := dialer(r.red)(ctx, "udp", at(blueHost.of(f), echoPort))
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = conn.Close() }()
+	defer bind(ctx, conn)()
+	start := time.Now()
+	b := make([]byte, 1<<16)
+	for k, size := range datagramSizes {
+		sent := page()[k : k+size]
+		if err := conn.SetDeadline(time.Now().Add(time.Second)); err != nil {
+			return "", err
+		}
+		if _, err := conn.Write(sent); err != nil {
+			return "", err
+		}
+		n, err := conn.Read(b)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			err = errors.New("no echo within a second")
+		}
+		if err != nil {
+			return "", fmt.Errorf("%d echoes, then for %d bytes: %w", k, size, err)
+		}
+		if !bytes.Equal(b[:n], sent) {
+			return "", fmt.Errorf("%d bytes sent, %d other bytes back", size, n)
+		}
+	}
+	last := datagramSizes[len(datagramSizes)-1]
+	return fmt.Sprintf("%d echoes of up to %s bytes, %s each", len(datagramSizes), count(uint64(last)),
+		short(time.Since(start)/time.Duration(len(datagramSizes)))), nil
+}
+
+// knock tries to connect to the blocked port, until the hook has been seen to refuse it.
+func (r *runner) knock(ctx context.Context, f packet.Family) (string, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	select {
+	case <-r.hooks.refused: // the other family's
+	default:
+	}
+	dialed := make(chan error, 1)
+	go func() { // ends when ctx is done, at the latest
+		conn, err := dialer(r.red)(ctx, "tcp", at(blueHost.of(f), blockedPort))
+		if err == nil {
+			err = conn.Close()
+		}
+		dialed <- err
+	}()
+	select {
+	case err := <-dialed:
+		if err != nil {
+			return "", err
+		}
+		return "", errors.New("a connection")
+	case <-r.hooks.refused:
+	}
+	cancel()
+	if err := <-dialed; err == nil {
+		return "", errors.New("a connection, although a packet was dropped")
+	}
+	return fmt.Sprintf("SYN to %s dropped by a hook", at(blueHost.of(f), blockedPort)), nil
+}
+
+func (r *runner) measureRouter(ctx context.Context, _ packet.Family) (seen string, err error) {
+	r.report.ThroughputBPS, err = r.measure(ctx, blueHost.inet.Addr())
+	return bitRate(r.report.ThroughputBPS) + " from red to blue through the router", err
+}
+
+func (r *runner) measureDirect(ctx context.Context, _ packet.Family) (seen string, err error) {
+	r.report.DirectBPS, err = r.measure(ctx, blueDirect.inet.Addr())
+	return bitRate(r.report.DirectBPS) + " from red to blue over a veth pair", err
+}
+
+// measure sends for a while from red to an address of blue's, and returns what arrived in bits per second.
+func (r *runner) measure(ctx context.Context, to netip.Addr) (bps float64, err error) {
+	l, err := listen(r.blue, sinkPort)
+	if err != nil {
+		return 0, err
+	}
+	received := make(chan sinkResult, 1)
+	go func() { received <- sink(ctx, l) }() // ends with the connection, or ctx
+	sendErr := source(ctx, r.red, at(to, sinkPort), r.transfer)
+	if sendErr != nil {
+		_ = l.Close() // nobody comes any more
+	}
+	result := <-received
+	if err := errors.Join(sendErr, result.err); err != nil {
+		return 0, err
+	}
+	if result.bytes == 0 {
+		return 0, errors.New("no bytes arrived")
+	}
+	return float64(result.bytes) * 8 / result.took.Seconds(), nil
+}
+
+const blockSize = 256 << 10
+
+// source sends for a while.
+func source(ctx context.Context, from *hostnet.Namespace, to string, d time.Duration) error {
+	conn, err := dialer(from)(ctx, "tcp", to)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }()
+	if err := conn.SetDeadline(time.Now().Add(d)); err != nil {
+		return err
+	}
+	defer bind(ctx, conn)()
+	block := page()[:blockSize]
+	for {
+		if _, err := conn.Write(block); errors.Is(err, os.ErrDeadlineExceeded) {
+			return ctx.Err()
+		} else if err != nil {
+			return err
+		}
+	}
+}
+
+type sinkResult struct {
+	bytes int64
+	took  time.Duration // from the first byte to the last
+	err   error
+}
+
+// sink reads the one connection that l accepts to its end.
+func sink(ctx context.Context, l net.Listener) (result sinkResult) {
+	conn, err := l.Accept()
+	_ = l.Close()
+	if err != nil {
+		return sinkResult{err: err}
+	}
+	defer func() { _ = conn.Close() }()
+	defer bind(ctx, conn)()
+	block := make([]byte, blockSize)
+	var start time.Time
+	for {
+		n, err := conn.Read(block)
+		if start.IsZero() {
+			start = time.Now()
+		}
+		result.bytes += int64(n)
+		if err != nil {
+			result.took = time.Since(start)
+			if !errors.Is(err, io.EOF) {
+				result.err = err
+			}
+			return result
+		}
+	}
+}
+
+// count writes a number with its thousands apart.
+func count(n uint64) string {
+	s := strconv.FormatUint(n, 10)
+	for k := len(s) - 3; k > 0; k -= 3 {
+		s = s[:k] + "," + s[k:]
+	}
+	return s
+}
+
+// size writes a number of bytes.
+func size(n int) string {
+	switch {
+	case n >= 1<<20:
+		return fmt.Sprintf("%.3g MiB", float64(n)/(1<<20))
+	case n >= 1<<10:
+		return fmt.Sprintf("%.3g KiB", float64(n)/(1<<10))
+	}
+	return fmt.Sprintf("%d bytes", n)
+}
+
+// short writes a duration with three digits at most.
+func short(d time.Duration) string {
+	switch {
+	case d < time.Millisecond:
+		return fmt.Sprintf("%.2f ms", d.Seconds()*1e3)
+	case d < time.Second:
+		return fmt.Sprintf("%.1f ms", d.Seconds()*1e3)
+	}
+	return fmt.Sprintf("%.1f s", d.Seconds())
+}
+
+// bitRate writes bits per second.
+func bitRate(bps float64) string {
+	if bps < 1e9 {
+		return fmt.Sprintf("%.0f Mbit/s", bps/1e6)
+	}
+	return fmt.Sprintf("%.2f Gbit/s", bps/1e9)
+}
