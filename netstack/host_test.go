@@ -194,8 +194,20 @@ func TestSocketErrors(t *testing.T) {
 		closed <- err
 	}()
 	c.Close()
-	if err := <-closed; !errors.Is(err, net.ErrClosed) && !errors.Is(err, io.EOF) {
+	if err := <-closed; !errors.Is(err, net.ErrClosed) {
 		t.Errorf("read on a closed connection: %v", err)
+	}
+	u, err := client.ListenPacket("udp", ":5353")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		_, _, err := u.ReadFrom(make([]byte, 1))
+		closed <- err
+	}()
+	u.Close()
+	if err := <-closed; !errors.Is(err, net.ErrClosed) {
+		t.Errorf("read on a closed packet socket: %v", err)
 	}
 	if _, err := c.Write([]byte("x")); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("write on a closed connection: %v", err)

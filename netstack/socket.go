@@ -325,15 +325,15 @@ func (l *listener) Close() error {
 
 // translateOpen translates an error of a socket; after our own Close it is net.ErrClosed.
 func translateOpen(err error, closed *atomic.Bool) error {
-	if err == nil {
-		return nil
+	if err == nil || !closed.Load() {
+		return translate(err)
 	}
 	var op *net.OpError
-	if closed.Load() && errors.As(err, &op) {
-		op.Err = net.ErrClosed
-		return op
+	if !errors.As(err, &op) { // gonet's reads answer io.EOF, also of UDP sockets
+		op = &net.OpError{Op: "read"}
 	}
-	return translate(err)
+	op.Err = net.ErrClosed
+	return op
 }
 
 // translate gives gonet's errors, which hold gVisor's texts only, their meaning back.
