@@ -87,7 +87,7 @@ var Rooms = []Room{
 	{
 		Path: "cmd/hooknet",
 		Rooms: with(embedders, "internal/baseline", "internal/capture", "internal/config",
-			"internal/control", "internal/hostnet", "internal/metrics"),
+			"internal/control", "internal/demo", "internal/hostnet", "internal/metrics", "internal/rootless"),
 		Packages:  []string{"github.com/spf13/cobra/...", "github.com/spf13/pflag", system, networking, "golang.org/x/sync/..."},
 		TestRooms: []string{"integration/testbed"},
 	},
@@ -113,8 +113,10 @@ var Rooms = []Room{
 	{Path: "internal/capture", Rooms: embedders, Packages: []string{"github.com/gopacket/gopacket/...", "golang.org/x/net/bpf"}},
 	{Path: "internal/config", Packages: []string{"go.yaml.in/yaml/v3"}},
 	{Path: "internal/control", Rooms: embedders},
+	{Path: "internal/demo", Rooms: with(embedders, "internal/baseline", "internal/hostnet"), Packages: []string{system, networking, "golang.org/x/sync/..."}},
 	{Path: "internal/invariant"},
 	{Path: "internal/metrics", Rooms: embedders, Packages: []string{"github.com/prometheus/client_golang/..."}},
+	{Path: "internal/rootless", Rooms: []string{"internal/hostnet"}, Packages: []string{system}},
 }
 
 // TestPackages are those of other modules that any room's _test.go files may import.
