@@ -1,0 +1,11 @@
+// Copyright 2026 The hooknet Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package integration tests hooknet against the kernel and real programs: every test builds a network of namespaces, TUN
+// devices and instances of its own (package testbed), and lets ping, traceroute, iperf3, curl, dig and tshark use it.
+//
+// Tests that lack root or a program are skipped and name it; with HOOKNET_REQUIRE=1 in the environment they fail. The Debian
+// packages are iputils-ping, traceroute, iperf3, curl, bind9-dnsutils and tshark.
+//
+// There is nothing to import here.
+package integration
