@@ -33,10 +33,10 @@ type Manager struct {
 	cfg Config
 
 	mu     sync.Mutex
-	lastID hooks.InstanceID             // guarded by mu
+	lastID hooks.InstanceID                        // guarded by mu
 	byID   map[hooks.InstanceID]*netstack.Instance // guarded by mu
-	names  map[string]hooks.InstanceID  // guarded by mu; also of instances that are being made
-	closed bool                         // guarded by mu
+	names  map[string]hooks.InstanceID             // guarded by mu; also of instances that are being made
+	closed bool                                    // guarded by mu
 }
 
 // New makes a manager without instances.
