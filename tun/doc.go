@@ -4,10 +4,10 @@
 // Package tun is where packets enter and leave the process: TUN devices of the
 // operating system, and pairs in memory that stand in for them.
 //
-//	            host                          process
-//	  ---------------------------   ----------------------------------
-//	  sends to the device     ---->  Read:  many packets for one call
-//	  receives from it        <----  Write: many packets for one call
+//	          host                          process
+//	---------------------------   ----------------------------------
+//	sends to the device     ---->  Read:  many packets for one call
+//	receives from it        <----  Write: many packets for one call
 //
 // The boundary is one small interface, [Device]. Behind it are
 //

@@ -16,6 +16,14 @@ const DefaultPairQueueLen = 512
 // pairFirstRing is the length of a ring when its first packet comes.
 const pairFirstRing = 8
 
+// A direction keeps up to maxSpares packets that its reader gave back, for its writer,
+// while there is traffic: cheaper than a turn through the pool. Only those of an
+// ordinary MTU's size, at most spareRoom bytes.
+const (
+	maxSpares = 64
+	spareRoom = 2048
+)
+
 // PairConfig describes a pair of devices. The zero value works.
 type PairConfig struct {
 	// Names are the names of the two ends. Empty ones are "left" and "right".
@@ -102,6 +110,7 @@ type lane struct {
 	// Under mu:
 	ring         []*packet.Packet // a ring; the count packets from head on are waiting
 	head, count  int
+	spares       []*packet.Packet
 	limit        int
 	readerClosed bool
 	writerClosed bool
@@ -120,14 +129,15 @@ func (l *lane) read(pkts []*packet.Packet) (int, error) {
 		case l.writerClosed:
 			return 0, ErrGone
 		}
+		l.releaseSparesLocked() // the traffic has paused
 		l.arrived.Wait()
 	}
 	n, bytes := 0, 0
 	for n < len(pkts) && l.count > 0 && bytes < batchBytes {
 		// The packet on the ring is a copy made for the reader alone: handing it over
 		// spares a second copy.
-		if pkts[n] != nil {
-			pkts[n].Release()
+		if old := pkts[n]; old != nil {
+			l.recycleLocked(old)
 		}
 		pkts[n] = l.popLocked()
 		bytes += pkts[n].Len()
@@ -158,8 +168,8 @@ func (l *lane) writeLocked(pkts []*packet.Packet, features packet.Features) (int
 		case l.count == l.limit:
 			return i, ErrFull
 		}
-		q := packet.Get(p.Len())
-		if err := q.Fill(p.Bytes()); err != nil {
+		q := l.emptyLocked(p.Len())
+		if err := q.Fill(p.Bytes()); err != nil { // cannot be: p is a packet, so it fits
 			q.Release()
 			return i, ErrRefused
 		}
@@ -177,6 +187,7 @@ func (l *lane) closeReader() {
 		l.popLocked().Release()
 	}
 	l.ring = nil
+	l.releaseSparesLocked()
 	l.arrived.Broadcast()
 }
 
@@ -216,4 +227,32 @@ func (l *lane) growLocked() {
 	n := copy(ring, l.ring[l.head:])
 	copy(ring[n:], l.ring[:l.head])
 	l.ring, l.head = ring, 0
+}
+
+// emptyLocked returns a packet to fill with n bytes.
+func (l *lane) emptyLocked(n int) *packet.Packet {
+	last := len(l.spares) - 1
+	if last < 0 || n > l.spares[last].Room() {
+		return packet.Get(n)
+	}
+	p := l.spares[last]
+	l.spares = l.spares[:last]
+	return p
+}
+
+// recycleLocked takes a packet back from the reader.
+func (l *lane) recycleLocked(p *packet.Packet) {
+	if len(l.spares) == maxSpares || p.Room() > spareRoom {
+		p.Release()
+		return
+	}
+	l.spares = append(l.spares, p)
+}
+
+func (l *lane) releaseSparesLocked() {
+	for _, p := range l.spares {
+		p.Release()
+	}
+	clear(l.spares)
+	l.spares = l.spares[:0]
 }

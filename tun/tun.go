@@ -51,10 +51,6 @@ type Device interface {
 	Close() error
 }
 
-// MaxPacket is the length in bytes of the longest packet a Device carries: the most
-// an IP header can state, and the longest superpacket.
-const MaxPacket = 65535
-
 // batchBytes is where a batch ends (see Device.Read).
 const batchBytes = 64 << 10
 
@@ -124,6 +120,9 @@ type Config struct {
 	Network netip.Prefix
 }
 
+// defaultPath is the clone device of Linux.
+const defaultPath = "/dev/net/tun"
+
 // MaxQueues is the most queues a device can have (the limit of Linux).
 const MaxQueues = 256
 
@@ -144,7 +143,7 @@ func Open(cfg Config) (Device, error) {
 		cfg.Queues = 1
 	}
 	if cfg.Path == "" {
-		cfg.Path = "/dev/net/tun"
+		cfg.Path = defaultPath
 	}
 	dev, err := openDriver(cfg)
 	if err != nil {
@@ -153,7 +152,27 @@ func Open(cfg Config) (Device, error) {
 	return dev, nil
 }
 
-// acceptable tells whether a device with these features takes p at all.
+// acceptable tells whether a device with these features takes p at all: IP of either
+// version, and nothing asked of the device that it does not do.
 func acceptable(p *packet.Packet, features packet.Features) bool {
-	return p.Len() > 0 && p.Len() <= MaxPacket && p.Offload.Needs()&^features == 0
+	if p.Len() == 0 || p.Offload.Needs()&^features != 0 {
+		return false
+	}
+	version := p.Bytes()[0] >> 4
+	return version == 4 || version == 6
+}
+
+// roomy makes *entry an empty packet with room for the longest packet, and returns it. It
+// reuses what is there if that is large enough.
+func roomy(entry **packet.Packet) *packet.Packet {
+	p := *entry
+	if p != nil && p.Room() >= packet.MaxLen {
+		p.Reset()
+		return p
+	}
+	if p != nil {
+		p.Release()
+	}
+	*entry = packet.Get(packet.MaxLen)
+	return *entry
 }

@@ -51,8 +51,8 @@ type LinkConfig struct {
 	// solicitations, no router advertisements heeded. For tests that count packets.
 	NoAutoconf bool
 
-	// Addresses are the link's addresses and their subnets. IPv6 addresses are usable
-	// at once: there is no duplicate address detection.
+	// Addresses are the link's addresses and their subnets. IPv6 addresses are added
+	// without duplicate address detection.
 	Addresses []netip.Prefix
 
 	// Routes lead out of this link. They are added in order, so that a gateway can be

@@ -6,6 +6,7 @@
 package hostnet
 
 import (
+	"context"
 	"fmt"
 	"runtime"
 )
@@ -41,6 +42,9 @@ func (n *Namespace) Do(func() error) error { return errOther }
 
 // Configure returns an error that is ErrUnsupported.
 func (n *Namespace) Configure(LinkConfig) error { return errOther }
+
+// WaitReady returns an error that is ErrUnsupported.
+func (n *Namespace) WaitReady(context.Context, string) error { return errOther }
 
 // SetUp returns an error that is ErrUnsupported.
 func (n *Namespace) SetUp(string, bool) error { return errOther }

@@ -4,6 +4,7 @@
 package hostnet
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,6 +13,7 @@ import (
 	"os"
 	"path"
 	"strings"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -60,7 +62,9 @@ func notFound(err error) error {
 
 // Configure sets up a link that exists: MTU, queue length, addresses, up, routes, in
 // this order. Doing it twice is the same as doing it once. On an error, what came
-// before has been done.
+// before has been done. If the link has a carrier, its addresses are in use when
+// Configure returns. The link of a veth pair has none until its peer is up: see
+// WaitReady.
 func (n *Namespace) Configure(cfg LinkConfig) error {
 	if cfg.NoAutoconf {
 		if err := n.quietIPv6(cfg.Name); err != nil {
@@ -86,6 +90,11 @@ func (n *Namespace) Configure(cfg LinkConfig) error {
 		if err := handle.LinkSetUp(link); err != nil {
 			return fmt.Errorf("set up: %w", err)
 		}
+		ctx, cancel := context.WithTimeout(context.Background(), readyTimeout)
+		defer cancel()
+		if err := waitReady(ctx, handle, cfg.Name, false); err != nil {
+			return err
+		}
 		for _, r := range cfg.Routes {
 			if err := addRoute(handle, link, r); err != nil {
 				return err
@@ -93,6 +102,66 @@ func (n *Namespace) Configure(cfg LinkConfig) error {
 		}
 		return nil
 	})
+}
+
+// readyTimeout is how long Configure waits for what takes the kernel milliseconds.
+const readyTimeout = 10 * time.Second
+
+// WaitReady waits until the link has a carrier and the host takes packets for each of
+// its addresses, link-local ones excepted. The kernel sees to both in the background: the carrier of a veth comes
+// after its peer is up, and an IPv6 address is in use some time after it was added,
+// also without duplicate address detection. The error says what it was waiting for.
+func (n *Namespace) WaitReady(ctx context.Context, device string) error {
+	return n.withNetlink(device, "wait until it is ready", func(handle *netlink.Handle) error {
+		return waitReady(ctx, handle, device, true)
+	})
+}
+
+// waitReady polls: no event tells that an address is in use. A link without a carrier is
+// ready, unless needCarrier.
+func waitReady(ctx context.Context, handle *netlink.Handle, device string, needCarrier bool) error {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for {
+		missing, err := notReady(handle, device, needCarrier)
+		if err != nil || missing == "" {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for %s: %w", missing, ctx.Err())
+		}
+	}
+}
+
+// notReady says what a link still lacks, or nothing.
+func notReady(handle *netlink.Handle, device string, needCarrier bool) (string, error) {
+	link, err := handle.LinkByName(device)
+	if err != nil {
+		return "", notFound(err)
+	}
+	if link.Attrs().RawFlags&unix.IFF_LOWER_UP == 0 {
+		if needCarrier {
+			return "the carrier", nil
+		}
+		return "", nil
+	}
+	addrs, err := handle.AddrList(link, netlink.FAMILY_ALL)
+	if err != nil {
+		return "", err
+	}
+	for _, addr := range addrs {
+		if addr.IP.IsLinkLocalUnicast() {
+			continue // the kernel's own, which may take a second: nobody asked for it
+		}
+		// No route yet is an error of RouteGet.
+		routes, err := handle.RouteGet(addr.IP)
+		if err != nil || len(routes) == 0 || routes[0].Type != unix.RTN_LOCAL {
+			return "address " + addr.IP.String() + " to come into use", nil
+		}
+	}
+	return "", nil
 }
 
 func address(prefix netip.Prefix) *netlink.Addr {

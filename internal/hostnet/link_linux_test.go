@@ -4,6 +4,7 @@
 package hostnet_test
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"net"
@@ -83,6 +84,12 @@ func TestConfigure(t *testing.T) {
 		t.Fatal(err)
 	}
 
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := errors.Join(a.WaitReady(ctx, "va"), b.WaitReady(ctx, "vb")); err != nil {
+		t.Fatal(err)
+	}
+
 	got, err := a.Link("va")
 	if err != nil {
 		t.Fatal(err)
@@ -95,7 +102,7 @@ func TestConfigure(t *testing.T) {
 		t.Errorf("link (-want +got):\n%s", diff)
 	}
 
-	// It works, and at once: both families, a socket in each namespace.
+	// It works, and with the first packet: both families, a socket in each namespace.
 	for _, address := range []string{"10.1.0.2", "fd01::2"} {
 		var server net.PacketConn
 		if err := b.Do(func() (err error) {
@@ -165,6 +172,23 @@ func TestConfigureErrors(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A veth has no carrier before its peer is up, which WaitReady says when it gives up.
+func TestWaitReadyNoCarrier(t *testing.T) {
+	a, _ := veths(t)
+	if err := a.Configure(hostnet.LinkConfig{Name: "va", Addresses: prefixes("fd01::1/64")}); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	err := a.WaitReady(ctx, "va")
+	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "carrier") {
+		t.Errorf("WaitReady: %v, want context.DeadlineExceeded and a word of the carrier", err)
+	}
+	if err := a.WaitReady(ctx, "nix"); !errors.Is(err, syscall.ENODEV) {
+		t.Errorf("WaitReady of no device: %v, want ENODEV", err)
 	}
 }
 
