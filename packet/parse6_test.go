@@ -34,7 +34,7 @@ func TestParse6Fields(t *testing.T) {
 // chain is a TCP packet with extension headers: a number and the bytes of the
 // header, and so on. The first byte of each, its next header field, is filled
 // in by chain.
-func chain(t *testing.T, headers ...any) []byte {
+func chain(t T, headers ...any) []byte {
 	t.Helper()
 	b := tcp6(t, 10)
 	transport := b[40:]
