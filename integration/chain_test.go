@@ -64,7 +64,7 @@ func exercise(t *testing.T, red, blue *testbed.Namespace, hops4, hops6 []string)
 		curl(t, red, address, mediumFile)
 		iperfTCP(t, red, target)
 		iperfTCP(t, red, target, "-R")
-		iperfUDP(t, red, target)
+		iperfUDP(t, red, blue, target)
 	}
 }
 
