@@ -34,6 +34,9 @@
 // One goroutine per device queue carries a packet all the way to the other device. The one queue in between is behind the
 // host stack, whose packets come with a TCP endpoint's lock held.
 //
+// OBSERVING comes after PHYSICAL_IN, after PHYSICAL_OUT, and between LOOPBACK_OUT and LOOPBACK_IN: what was dropped there is
+// not observed. NIC_EVENTS and the events of the ARP family can be registered for and are not fired yet.
+//
 // A packet meets each event at most once. A hook that changes the destination at PHYSICAL_IN changes the route, at
 // FORWARDING and PHYSICAL_OUT it does not. A packet that a hook edited is parsed again. PHYSICAL_OUT sees what goes on the
 // device: fragments one by one, a superpacket whole where the device takes it whole.

@@ -11,7 +11,7 @@ import (
 // forward takes a packet from one interface to another: the hooks of FORWARDING, then what a router owes the packet (RFC
 // 1812 section 5.3, RFC 8200 section 3). The way out is already decided: a hook here does not change it.
 func (w *worker) forward(in *Interface, p *packet.Packet, to *hop) {
-	if e := w.inst.events[p.Family()][packet.Forwarding]; e.Active() {
+	if e := w.inst.points.packet[p.Family()][packet.Forwarding]; e.Active() {
 		if mustSplit(e, p) {
 			w.split(p, packet.Forwarding, in, to)
 			return

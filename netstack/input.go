@@ -76,7 +76,7 @@ func linkFlags(p *packet.Packet) packet.Flags {
 // physicalIn shows a packet to the hooks of PHYSICAL_IN: fragments one by one, before the route lookup. A hook that
 // changes the destination changes the route.
 func (w *worker) physicalIn(in *Interface, p *packet.Packet) {
-	if e := w.inst.events[p.Family()][packet.PhysicalIn]; e.Active() {
+	if e := w.inst.points.packet[p.Family()][packet.PhysicalIn]; e.Active() {
 		if mustSplit(e, p) {
 			w.split(p, packet.PhysicalIn, in, nil)
 			return
@@ -85,6 +85,7 @@ func (w *worker) physicalIn(in *Interface, p *packet.Packet) {
 			return
 		}
 	}
+	w.observe(p, packet.Inbound, in)
 	w.route(in, p)
 }
 

@@ -13,7 +13,6 @@ import (
 	"sync/atomic"
 
 	"github.com/hooknet/hooknet/hooks"
-	"github.com/hooknet/hooknet/packet"
 )
 
 // Config describes an instance. It is copied by New.
@@ -41,7 +40,7 @@ type Instance struct {
 	forwarding bool
 
 	hooks  *hooks.Stack
-	events [packet.Inet6 + 1][packet.Observing + 1]*hooks.Event[*packet.Context] // by family and event; immutable after New
+	points hookPoints
 
 	fib   *fib
 	host  *hostStack
@@ -81,7 +80,8 @@ func New(cfg Config) (*Instance, error) {
 	}
 	i.interfaces.Store(new([]*Interface))
 	i.icmp.init()
-	if err := i.newHookPoints(cfg.PanicLimit); err != nil {
+	i.hooks = hooks.NewStack(hooks.StackConfig{Instance: i.id, Logger: i.log})
+	if err := i.points.open(i.hooks, cfg.PanicLimit); err != nil {
 		return nil, opError("new instance", cfg.Name, err)
 	}
 	host, err := newHostStack(i)
@@ -100,38 +100,6 @@ func New(cfg Config) (*Instance, error) {
 	return i, nil
 }
 
-// newHookPoints makes the families and events of spec 6.4 in their order: what a provider does at its creation.
-func (i *Instance) newHookPoints(panicLimit int) error {
-	i.hooks = hooks.NewStack(hooks.StackConfig{Instance: i.id, Logger: i.log})
-	for _, family := range []packet.Family{packet.Inet, packet.Inet6} {
-		f, err := i.hooks.AddFamily(family.String())
-		if err != nil {
-			return err
-		}
-		for _, event := range packetEvents {
-			e, err := hooks.AddEvent[*packet.Context](f, hooks.EventConfig{Name: event.String(), PanicLimit: panicLimit})
-			if err != nil {
-				return err
-			}
-			i.events[family][event] = e
-		}
-	}
-	return nil
-}
-
-// closeHookPoints shuts all events and families down and removes them. What embedders forgot is named in the log; it keeps
-// nothing running.
-func (i *Instance) closeHookPoints() {
-	if err := i.hooks.Close(); err != nil {
-		i.log.Warn("instance closed with hooks or notifiers still registered", "error", err)
-	}
-}
-
-// packetEvents are the events at which packets pass, in the order in which they are registered.
-var packetEvents = []packet.Event{
-	packet.PhysicalIn, packet.PhysicalOut, packet.Forwarding, packet.LoopbackIn, packet.LoopbackOut,
-}
-
 // ID returns the instance's number; it stays the same and no other instance of its manager ever gets it.
 func (i *Instance) ID() hooks.InstanceID { return i.id }
 
@@ -140,15 +108,6 @@ func (i *Instance) Name() string { return i.name }
 
 // Hooks returns the instance's hook stack: its families and events, notification and statistics.
 func (i *Instance) Hooks() *hooks.Stack { return i.hooks }
-
-// Register adds a hook to a packet event. The handle is the only way to take it away again. Errors are those of
-// hooks.Event.Register; ErrInvalid if the family has no such packet event.
-func (i *Instance) Register(family packet.Family, event packet.Event, h packet.Hook) (*hooks.Handle, error) {
-	if int(family) >= len(i.events) || int(event) >= len(i.events[family]) || i.events[family][event] == nil {
-		return nil, opError("register hook", h.Name, fmt.Errorf("%w: %v has no packet event %v", ErrInvalid, family, event))
-	}
-	return i.events[family][event].Register(h)
-}
 
 // Interfaces iterates over the interfaces by ascending index, on one snapshot. It may be used inside hooks.
 func (i *Instance) Interfaces() iter.Seq[*Interface] {
@@ -190,6 +149,8 @@ func (i *Instance) Close() error {
 		errs = append(errs, f.Close())
 	}
 	i.host.destroy()
-	i.closeHookPoints()
+	if err := i.points.close(i.hooks); err != nil {
+		i.log.Warn("instance closed with hooks or notifiers still registered", "error", err)
+	}
 	return errors.Join(errs...)
 }

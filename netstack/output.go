@@ -71,7 +71,7 @@ func (w *worker) fragment(p *packet.Packet, to *hop) {
 
 // physicalOut shows a packet to the hooks of PHYSICAL_OUT as it goes on the device, and sends it.
 func (w *worker) physicalOut(p *packet.Packet, to *hop) {
-	if e := w.inst.events[p.Family()][packet.PhysicalOut]; e.Active() {
+	if e := w.inst.points.packet[p.Family()][packet.PhysicalOut]; e.Active() {
 		if mustSplit(e, p) {
 			w.split(p, packet.PhysicalOut, nil, to)
 			return
@@ -84,6 +84,7 @@ func (w *worker) physicalOut(p *packet.Packet, to *hop) {
 			return
 		}
 	}
+	w.observe(p, packet.Outbound, to.iface)
 	w.send(p, to.iface)
 }
 
@@ -122,7 +123,7 @@ func (w *worker) originate(p *packet.Packet, via *Interface) {
 // loopbackOut and loopbackIn carry a packet from one local address to another: it meets no PHYSICAL event. The interface
 // that hooks are told is the one that owns the destination.
 func (w *worker) loopbackOut(p *packet.Packet, to *hop) {
-	if e := w.inst.events[p.Family()][packet.LoopbackOut]; e.Active() {
+	if e := w.inst.points.packet[p.Family()][packet.LoopbackOut]; e.Active() {
 		if mustSplit(e, p) {
 			w.split(p, packet.LoopbackOut, nil, to)
 			return
@@ -131,11 +132,12 @@ func (w *worker) loopbackOut(p *packet.Packet, to *hop) {
 			return
 		}
 	}
+	w.observe(p, packet.Local, to.iface)
 	w.loopbackIn(p, to)
 }
 
 func (w *worker) loopbackIn(p *packet.Packet, to *hop) {
-	if e := w.inst.events[p.Family()][packet.LoopbackIn]; e.Active() {
+	if e := w.inst.points.packet[p.Family()][packet.LoopbackIn]; e.Active() {
 		if mustSplit(e, p) {
 			w.split(p, packet.LoopbackIn, nil, to)
 			return

@@ -1,0 +1,129 @@
+// Copyright 2026 The hooknet Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package netstack
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/hooknet/hooknet/hooks"
+	"github.com/hooknet/hooknet/packet"
+)
+
+// hookPoints are the events of an instance, by family and event; nil where a family has no such event. They are
+// immutable once open.
+type hookPoints struct {
+	packet    [packet.NumFamilies][packet.NumEvents]*hooks.Event[*packet.Context]
+	observing [packet.NumFamilies]*hooks.Event[packet.Observation]
+	nic       [packet.NumFamilies]*hooks.Event[packet.NICEvent]
+
+	all [packet.NumFamilies][packet.NumEvents]hookPoint
+}
+
+// A hookPoint is an event of any kind, to its provider.
+type hookPoint interface {
+	Shutdown() error
+	Remove() error
+}
+
+// The families and their events in the order in which IP makes them, and that in which it takes them down (spec 6.4).
+var (
+	hookFamilies = []packet.Family{packet.Inet, packet.Inet6, packet.ARP}
+	opened       = []packet.Event{
+		packet.PhysicalIn, packet.PhysicalOut, packet.Forwarding, packet.LoopbackIn, packet.LoopbackOut, packet.NICEvents, packet.Observing,
+	}
+	openedARP = []packet.Event{packet.PhysicalIn, packet.PhysicalOut, packet.NICEvents}
+	closed    = []packet.Event{
+		packet.Forwarding, packet.PhysicalIn, packet.PhysicalOut, packet.LoopbackIn, packet.LoopbackOut, packet.NICEvents, packet.Observing,
+	}
+)
+
+// open makes the families and events.
+func (h *hookPoints) open(stack *hooks.Stack, panicLimit int) error {
+	for _, family := range hookFamilies {
+		f, err := stack.AddFamily(family.String())
+		if err != nil {
+			return err
+		}
+		events := opened
+		if family == packet.ARP {
+			events = openedARP
+		}
+		for _, event := range events {
+			cfg := hooks.EventConfig{Name: event.String(), PanicLimit: panicLimit}
+			switch event {
+			case packet.Observing:
+				cfg.ReadOnly = true
+				h.observing[family], err = hooks.AddEvent[packet.Observation](f, cfg)
+				h.all[family][event] = h.observing[family]
+			case packet.NICEvents:
+				cfg.ReadOnly = family != packet.ARP // as the original has it
+				h.nic[family], err = hooks.AddEvent[packet.NICEvent](f, cfg)
+				h.all[family][event] = h.nic[family]
+			default:
+				h.packet[family][event], err = hooks.AddEvent[*packet.Context](f, cfg)
+				h.all[family][event] = h.packet[family][event]
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// close shuts all events and families down, then removes them. Who still holds something is named in the error; it keeps
+// nothing running.
+func (h *hookPoints) close(stack *hooks.Stack) error {
+	var errs []error
+	for _, end := range []func(hookPoint) error{hookPoint.Shutdown, hookPoint.Remove} {
+		for _, family := range hookFamilies {
+			for _, event := range closed {
+				if e := h.all[family][event]; e != nil {
+					errs = append(errs, end(e))
+				}
+			}
+			f, err := stack.Family(family.String())
+			if err == nil {
+				err = end(f)
+			}
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(append(errs, stack.Close())...)
+}
+
+// Register adds a hook to a packet event. The handle is the only way to take it away again. Errors are those of
+// hooks.Event.Register; ErrInvalid if the family has no such packet event.
+func (i *Instance) Register(family packet.Family, event packet.Event, h packet.Hook) (*hooks.Handle, error) {
+	if int(family) >= packet.NumFamilies || int(event) >= packet.NumEvents || i.points.packet[family][event] == nil {
+		return nil, opError("register hook", h.Name, fmt.Errorf("%w: %v has no packet event %v", ErrInvalid, family, event))
+	}
+	return i.points.packet[family][event].Register(h)
+}
+
+// RegisterObserver adds a hook to OBSERVING of a family, which shows it every packet that passed PHYSICAL_IN, PHYSICAL_OUT
+// or LOOPBACK_OUT; what was dropped there it does not see. Its verdict has no effect.
+func (i *Instance) RegisterObserver(family packet.Family, h hooks.Hook[packet.Observation]) (*hooks.Handle, error) {
+	if int(family) >= packet.NumFamilies || i.points.observing[family] == nil {
+		return nil, opError("register observer", h.Name, fmt.Errorf("%w: %v has no event %v", ErrInvalid, family, packet.Observing))
+	}
+	return i.points.observing[family].Register(h)
+}
+
+// RegisterNICEvents adds a hook to NIC_EVENTS of a family. Its verdict has no effect, but a hook that does not answer Accept
+// hides the event from those behind it.
+func (i *Instance) RegisterNICEvents(family packet.Family, h hooks.Hook[packet.NICEvent]) (*hooks.Handle, error) {
+	if int(family) >= packet.NumFamilies || i.points.nic[family] == nil {
+		return nil, opError("register for NIC events", h.Name, fmt.Errorf("%w: %v has no event %v", ErrInvalid, family, packet.NICEvents))
+	}
+	return i.points.nic[family].Register(h)
+}
+
+// observe shows a packet to the hooks of OBSERVING.
+func (w *worker) observe(p *packet.Packet, d packet.Direction, iface *Interface) {
+	if e := w.inst.points.observing[p.Family()]; e.Active() {
+		e.Run(w.slot, packet.Observe(p, d, iface.index, w.inst.id))
+	}
+}
