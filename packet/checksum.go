@@ -158,13 +158,19 @@ func (p *Packet) coverage() (c coverage, k knowledge) {
 	return c, known
 }
 
-// putChecksum writes a sum, inverted, into the field at at. The result 0,
-// which UDP takes for "no checksum", becomes the other zero; every protocol
-// takes the two for the same.
+// putChecksum writes a sum, inverted, into the field at at. For UDP the result 0
+// would say that there is no checksum: it becomes the other zero (RFC 768). TCP
+// and ICMP write 0: there are receivers that compute the checksum and compare
+// (RFC 1624, 3). For what is not known, such as the inside of a tunnel, it is
+// the other zero: all who add up take the two for the same.
 func (p *Packet) putChecksum(at int, sum uint16) {
 	sum = ^sum
 	if sum == 0 {
-		sum = 0xffff
+		switch p.protocol {
+		case protocolTCP, protocolICMP, protocolICMPv6:
+		default:
+			sum = 0xffff
+		}
 	}
 	binary.BigEndian.PutUint16(p.data[at:], sum)
 }
