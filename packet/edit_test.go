@@ -189,7 +189,7 @@ func TestEditSourceRouted(t *testing.T) {
 // TestEditOtherProtocols: UDP-Lite and DCCP cover the addresses as UDP does,
 // SCTP does not, and its own checksum is none of ours.
 func TestEditOtherProtocols(t *testing.T) {
-	for protocol, ports := range map[byte]bool{136: true, 33: true, 132: false, 47: false} {
+	for protocol, ports := range map[byte]bool{136: true, 33: true, 132: false, 58: false, 47: false} {
 		b := udp4(t, 10)
 		b[9] = protocol
 		if protocol == 136 || protocol == 33 {

@@ -18,11 +18,11 @@ import (
 // It is used like a [Segmenter], and the same holds for allocation, reuse and
 // concurrency.
 type Fragmenter struct {
-	p      *Packet
+	p      *Packet // nil: finished
 	mtu    int
-	at     int // where the next payload begins; at the packet's end: finished
-	header int // length of the next fragment's header
-	later  [60]byte
+	at     int      // where the next payload begins, 0 before the first
+	header int      // length of the later fragments' header
+	later  [60]byte // which is here
 }
 
 // Init begins with the packet p, which has been parsed, and an MTU in bytes.
@@ -73,9 +73,6 @@ func (f *Fragmenter) Next(dst *Packet) bool {
 	if first {
 		f.at = len(header)
 	} else {
-		if f.at >= len(p.data) {
-			return false
-		}
 		header = f.later[:f.header]
 	}
 	payload := p.data[f.at:]

@@ -50,6 +50,11 @@ func TestPrependLimits(t *testing.T) {
 	if string(p.Bytes()) != before || p.Edited() || p.Version() != 4 {
 		t.Error("changed by a failed Prepend")
 	}
+	room, err := p.Prepend(112) // leaves a dirty headroom behind
+	must(t, err)
+	copy(room, bytesOf(112))
+	must(t, p.Fill([]byte(before)))
+	p.Offload.Checksum = packet.ChecksumVerified
 	for _, n := range []int{100, 12} {
 		room, err := p.Prepend(n)
 		must(t, err)
@@ -133,6 +138,20 @@ func TestResizeFragment(t *testing.T) {
 	must(t, p.Truncate(28))
 	if err := p.Truncate(27); !errors.Is(err, packet.ErrTooShort) {
 		t.Error(err)
+	}
+}
+
+// TestTruncateCutShort: a header that is cut short already counts as none.
+func TestTruncateCutShort(t *testing.T) {
+	for _, b := range [][]byte{fixHeader4(set16(udp4(t, 0)[:27], 2, 27)), fixHeader4(set16(tcp4(t, 0)[:50], 2, 50)), fixHeader4(set16(tcp4(t, 0)[:39], 2, 39))} {
+		p := parse(t, b, packet.Offload{})
+		if err := p.Truncate(19); !errors.Is(err, packet.ErrTooShort) {
+			t.Error(err)
+		}
+		must(t, p.Truncate(20))
+		if p.Parse() != hooks.ReasonNone || p.Len() != 20 {
+			t.Error(p)
+		}
 	}
 }
 
