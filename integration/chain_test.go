@@ -50,7 +50,7 @@ func routes(t *testing.T, i *netstack.Instance, by string, destinations ...strin
 // exercise sends all kinds of traffic along a chain.
 func exercise(t *testing.T, red, blue *testbed.Namespace, hops4, hops6 []string) {
 	t.Helper()
-	iperfServer(t, blue)
+	server := startIperf(t, blue)
 	for _, hops := range [][]string{hops4, hops6} {
 		target := hops[len(hops)-1]
 		pingSizes(t, red, target, 0, 56, 1472, 8000, largestPing6)
@@ -62,9 +62,9 @@ func exercise(t *testing.T, red, blue *testbed.Namespace, hops4, hops6 []string)
 		address := net.JoinHostPort(target, "80")
 		serveFiles(t, blue.Listen(t, "tcp", address))
 		curl(t, red, address, mediumFile)
-		iperfTCP(t, red, target)
-		iperfTCP(t, red, target, "-R")
-		iperfUDP(t, red, blue, target)
+		server.tcp(t, red, target)
+		server.tcp(t, red, target, "-R")
+		server.udp(t, red, target)
 	}
 }
 

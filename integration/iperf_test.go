@@ -36,49 +36,49 @@ type iperfResult struct {
 	} `json:"end"`
 }
 
-// iperfServer starts "iperf3 -s" and waits until it listens.
-func iperfServer(t testing.TB, in *testbed.Namespace) {
-	t.Helper()
-	in.Start(t, "iperf3", "-s", "--forceflush").Await(t, "Server listening")
+// An iperfServer is a running "iperf3 -s". It takes one client at a time.
+type iperfServer struct {
+	in      *testbed.Namespace
+	process *testbed.Process
+	tests   int // begun
 }
 
-// iperf runs "iperf3 -c target" for a time, in whole seconds.
-func iperf(t testing.TB, from *testbed.Namespace, target string, duration time.Duration, args ...string) iperfResult {
+func startIperf(t testing.TB, in *testbed.Namespace) *iperfServer {
 	t.Helper()
+	return &iperfServer{in: in, process: in.Start(t, "iperf3", "-s", "--forceflush")}
+}
+
+// run runs "iperf3 -c target" for a time, in whole seconds.
+func (s *iperfServer) run(t testing.TB, from *testbed.Namespace, target string, duration time.Duration, args ...string) iperfResult {
+	t.Helper()
+	s.tests++ // the server closes its socket between tests, and refuses who comes too early
+	s.process.Await(t, fmt.Sprintf("Server listening on 5201 (test #%d)", s.tests))
 	args = append([]string{"-J", "-c", target, "-t", fmt.Sprintf("%.0f", max(1, duration.Seconds()))}, args...)
-	for began := time.Now(); ; {
-		out := from.Run(t, "iperf3", args...)
-		var result iperfResult
-		if err := json.Unmarshal([]byte(out), &result); err != nil {
-			t.Fatalf("%v in\n%s", err, out)
-		}
-		switch {
-		case result.Error == "":
-			return result
-		case !strings.Contains(result.Error, "busy") || time.Since(began) > 5*time.Second:
-			t.Fatalf("iperf3 %v: %s", args, result.Error)
-		}
-		// The server is not quite done with the client before.
+	got := from.Try(t, "iperf3", args...)
+	var result iperfResult
+	if err := json.Unmarshal([]byte(got.Stdout), &result); err != nil || result.Error != "" || got.Code != 0 {
+		t.Fatalf("%v, %v", err, got)
 	}
+	return result
 }
 
-// iperfTCP wants data to get through: how fast is not the matter here.
-func iperfTCP(t *testing.T, from *testbed.Namespace, target string, args ...string) {
+// tcp wants data to get through: how fast is not the matter here.
+func (s *iperfServer) tcp(t *testing.T, from *testbed.Namespace, target string, args ...string) {
 	t.Helper()
-	got := iperf(t, from, target, time.Second, args...)
+	got := s.run(t, from, target, time.Second, args...)
 	t.Logf("%s %v: %.2f Gbit/s, %d retransmits", target, args, got.End.Received.BitsPerSecond/1e9, got.End.Sent.Retransmits)
 	if got.End.Received.Bytes < 1<<20 {
 		t.Errorf("%s %v: only %d bytes in a second", target, args, got.End.Received.Bytes)
 	}
 }
 
-// iperfUDP sends datagrams at a rate that no machine should mind, and wants none lost on the way: only a receiving program
-// that is not given the processor in time may lose some, in front of its socket.
-func iperfUDP(t *testing.T, from, to *testbed.Namespace, target string, args ...string) {
+// udp sends datagrams at a rate that no machine should mind, and wants none lost on the way: only a receiving program that is
+// not given the processor in time may lose some, in front of its socket.
+func (s *iperfServer) udp(t *testing.T, from *testbed.Namespace, target string, args ...string) {
 	t.Helper()
-	before := overflows(t, from, to)
-	sum := iperf(t, from, target, time.Second, append([]string{"-u", "-b", "20M"}, args...)...).End.Sum
-	atSocket := overflows(t, from, to) - before
+	before := overflows(t, from, s.in)
+	sum := s.run(t, from, target, time.Second, append([]string{"-u", "-b", "20M"}, args...)...).End.Sum
+	atSocket := overflows(t, from, s.in) - before
 	t.Logf("%s %v: %d datagrams, %d lost, %d of them by the receiver", target, args, sum.Packets, sum.LostPackets, atSocket)
 	if sum.Packets == 0 || sum.LostPackets > atSocket {
 		t.Errorf("%s %v: %d of %d datagrams lost, %d by the receiver", target, args, sum.LostPackets, sum.Packets, atSocket)
@@ -107,7 +107,7 @@ func overflows(t *testing.T, namespaces ...*testbed.Namespace) int {
 		for line := range strings.Lines(string(counters)) {
 			f := strings.Fields(line)
 			if len(f) == 2 && f[0] == "Udp6RcvbufErrors" { // snmp6: one to a line
-				total += number(t, f[1])
+				total += atoi(t, f[1])
 			}
 			if len(f) == 0 || f[0] != "Udp:" {
 				continue
@@ -116,13 +116,13 @@ func overflows(t *testing.T, namespaces ...*testbed.Namespace) int {
 				names = f
 				continue
 			}
-			total += number(t, f[slices.Index(names, "RcvbufErrors")])
+			total += atoi(t, f[slices.Index(names, "RcvbufErrors")])
 		}
 	}
 	return total
 }
 
-func number(t *testing.T, s string) int {
+func atoi(t *testing.T, s string) int {
 	t.Helper()
 	n, err := strconv.Atoi(s)
 	if err != nil {
@@ -134,11 +134,11 @@ func number(t *testing.T, s string) int {
 func TestIperfTCP(t *testing.T) {
 	testbed.Require(t, testbed.Root, testbed.TUN, "iperf3")
 	r := testbed.NewRouter(t, testbed.RouterConfig{})
-	iperfServer(t, r.Blue)
+	server := startIperf(t, r.Blue)
 	for name, args := range map[string][]string{"up": nil, "down": {"-R"}, "four streams": {"-P", "4"}} {
 		t.Run(name, func(t *testing.T) {
-			iperfTCP(t, r.Red, testbed.Blue4, args...)
-			iperfTCP(t, r.Red, testbed.Blue6, args...)
+			server.tcp(t, r.Red, testbed.Blue4, args...)
+			server.tcp(t, r.Red, testbed.Blue6, args...)
 		})
 	}
 	// The kernel gave us superpackets, and they passed whole.
@@ -153,13 +153,13 @@ func TestIperfTCP(t *testing.T) {
 func TestIperfUDP(t *testing.T) {
 	testbed.Require(t, testbed.Root, testbed.TUN, "iperf3")
 	r := testbed.NewRouter(t, testbed.RouterConfig{})
-	iperfServer(t, r.Blue)
+	server := startIperf(t, r.Blue)
 	for name, args := range map[string][]string{
 		"up": nil, "down": {"-R"}, "fragments": {"-l", "8000"}, "small": {"-l", "64", "-b", "2M"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			iperfUDP(t, r.Red, r.Blue, testbed.Blue4, args...)
-			iperfUDP(t, r.Red, r.Blue, testbed.Blue6, args...)
+			server.udp(t, r.Red, testbed.Blue4, args...)
+			server.udp(t, r.Red, testbed.Blue6, args...)
 		})
 	}
 }
@@ -168,8 +168,8 @@ func TestIperfUDP(t *testing.T) {
 func TestIperfQueues(t *testing.T) {
 	testbed.Require(t, testbed.Root, testbed.TUN, "iperf3")
 	r := testbed.NewRouter(t, testbed.RouterConfig{Left: testbed.LinkConfig{Queues: 2}, Right: testbed.LinkConfig{Queues: 2}})
-	iperfServer(t, r.Blue)
-	iperfTCP(t, r.Red, testbed.Blue4, "-P", "4")
-	iperfTCP(t, r.Red, testbed.Blue6, "-P", "4", "-R")
-	iperfUDP(t, r.Red, r.Blue, testbed.Blue4, "-P", "4")
+	server := startIperf(t, r.Blue)
+	server.tcp(t, r.Red, testbed.Blue4, "-P", "4")
+	server.tcp(t, r.Red, testbed.Blue6, "-P", "4", "-R")
+	server.udp(t, r.Red, testbed.Blue4, "-P", "4")
 }
