@@ -5,7 +5,7 @@ package packet
 
 import (
 	"fmt"
-	"net"
+	"net/netip"
 	"strconv"
 )
 
@@ -24,10 +24,10 @@ func (p *Packet) String() string {
 	}
 	source, destination := p.Source().String(), p.Destination().String()
 	if port, ok := p.SourcePort(); ok {
-		source = net.JoinHostPort(source, strconv.Itoa(int(port)))
+		source = netip.AddrPortFrom(p.Source(), port).String()
 	}
 	if port, ok := p.DestinationPort(); ok {
-		destination = net.JoinHostPort(destination, strconv.Itoa(int(port)))
+		destination = netip.AddrPortFrom(p.Destination(), port).String()
 	}
 	s := fmt.Sprintf("%s > %s %s %d ttl %d", source, destination, protocolName(p.protocol), len(p.data), p.TTL())
 	if p.IsFragment() {
