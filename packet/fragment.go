@@ -30,9 +30,9 @@ type Fragmenter struct {
 // could do it. It returns
 //
 //   - hooks.ReasonNone;
-//   - [ReasonTooBig] if p is an IPv6 packet, has DF set, or the MTU leaves no
-//     room for 8 bytes of payload. If p fits, it is one "fragment" as it is,
-//     DF or not;
+//   - [ReasonTooBig] if p is an IPv6 packet, or does not fit and has DF set or
+//     headers that leave no room for 8 bytes of payload; an IPv4 packet that
+//     fits is one "fragment" as it is;
 //   - [ReasonOffloadMetadata] if p is a superpacket;
 //   - [ReasonVersion] if p is not parsed.
 //

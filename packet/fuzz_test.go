@@ -180,7 +180,7 @@ func everything(t T, p *packet.Packet, number uint16) {
 		q.SetTrafficClass(uint8(number))
 		q.HeaderChecksumValid()
 		q.TransportChecksumValid()
-		q.Offload.Needs()
+		_ = q.Offload.Needs()
 		var s packet.Segmenter
 		if s.Init(q) == hooks.ReasonNone {
 			for n := 0; n < 10 && s.Next(dst); n++ {
