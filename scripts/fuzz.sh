@@ -20,6 +20,6 @@ fi
 failed=0
 while read -r name package; do
 	echo "== $package $name (${T:-30s})"
-	go test -run='^$' -fuzz="^$name\$" -fuzztime="${T:-30s}" "$package" </dev/null || failed=1
+	go test -run='^$' -fuzz="^$name\$" -fuzztime="${T:-30s}" -fuzzminimizetime=2s "$package" </dev/null || failed=1
 done <<<"$targets"
 exit $failed
