@@ -87,7 +87,7 @@ var Rooms = []Room{
 	{
 		Path: "cmd/hooknet",
 		Rooms: with(embedders, "internal/baseline", "internal/capture", "internal/config",
-			"internal/control", "internal/demo", "internal/hostnet", "internal/metrics", "internal/rootless"),
+			"internal/control", "internal/demo", "internal/hostnet", "internal/metrics", "internal/rootless", "internal/router"),
 		Packages:  []string{"github.com/spf13/cobra/...", "github.com/spf13/pflag", system, networking, "golang.org/x/sync/..."},
 		TestRooms: []string{"integration/testbed"},
 	},
@@ -117,6 +117,7 @@ var Rooms = []Room{
 	{Path: "internal/invariant"},
 	{Path: "internal/metrics", Rooms: embedders, Packages: []string{"github.com/prometheus/client_golang/..."}},
 	{Path: "internal/rootless", Rooms: []string{"internal/hostnet"}, Packages: []string{system}},
+	{Path: "internal/router", Rooms: with(embedders, "internal/config", "internal/hostnet")},
 }
 
 // TestPackages are those of other modules that any room's _test.go files may import.
