@@ -13,7 +13,7 @@ import (
 func (w *worker) forward(in *Interface, p *packet.Packet, to *hop) {
 	if e := w.inst.points.packet[p.Family()][packet.Forwarding]; e.Active() {
 		if mustSplit(e, p) {
-			w.split(p, packet.Forwarding, in, to)
+			w.split(p, atForward, in, to)
 			return
 		}
 		if !w.run(e, packet.Forwarding, p, in.index, to.iface.index, 0) {

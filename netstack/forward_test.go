@@ -259,6 +259,8 @@ func TestNotForwarded(t *testing.T) {
 		"to loopback":          {left4, addr("127.0.0.1"), "martian_destination"},
 		"to this network":      {left4, addr("0.0.0.0"), "martian_destination"},
 		"to reserved":          {left4, addr("250.1.1.1"), "martian_destination"},
+		"our own source":       {b4, a4, "martian_source"},
+		"our own source 6":     {b6, a6, "martian_source"},
 		"limited broadcast":    {left4, addr("255.255.255.255"), "broadcast"},
 		"directed broadcast":   {left4, addr("10.0.2.255"), "broadcast"},
 		"link-local source":    {addr("169.254.1.1"), right4, "link_local"},

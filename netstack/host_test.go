@@ -20,6 +20,8 @@ import (
 
 	"github.com/gopacket/gopacket"
 	"github.com/gopacket/gopacket/layers"
+	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/header"
 
 	"github.com/hooknet/hooknet/netstack"
 	"github.com/hooknet/hooknet/packet"
@@ -237,6 +239,37 @@ func TestSocketErrors(t *testing.T) {
 	}
 	if _, err := client.Listen("tcp", ":80"); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("closed instance: %v", err)
+	}
+}
+
+// A USO superpacket is many datagrams: the receiver must not see one.
+func TestUDPSuperpacketIsDeliveredAsDatagrams(t *testing.T) {
+	for name, f := range families {
+		t.Run(name, func(t *testing.T) {
+			r := newRouter(t, netstack.Config{})
+			c, err := r.ListenPacket("udp", ":4321")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			b := udp(t, f.left, f.a, 64, bytes.Repeat([]byte("0123456789"), 25))
+			at := 20
+			o := packet.Offload{Checksum: packet.ChecksumPartial, GSO: packet.GSOUDP4, ChecksumOffset: 6, SegmentSize: 100}
+			if f.left.Is6() {
+				at, o.GSO = 40, packet.GSOUDP6
+			}
+			o.ChecksumStart = uint16(at)
+			pseudo := header.PseudoHeaderChecksum(header.UDPProtocolNumber, tcpip.AddrFromSlice(f.left.AsSlice()), tcpip.AddrFromSlice(f.a.AsSlice()), uint16(len(b)-at))
+			binary.BigEndian.PutUint16(b[at+6:], pseudo)
+			r.left.sendOffload(b, o)
+			got := make([]byte, 1000)
+			for _, want := range []int{100, 100, 50} {
+				c.SetReadDeadline(time.Now().Add(5 * time.Second))
+				if n, _, err := c.ReadFrom(got); err != nil || n != want {
+					t.Errorf("datagram of %d bytes, want %d; %v", n, want, err)
+				}
+			}
+		})
 	}
 }
 

@@ -78,7 +78,7 @@ func linkFlags(p *packet.Packet) packet.Flags {
 func (w *worker) physicalIn(in *Interface, p *packet.Packet) {
 	if e := w.inst.points.packet[p.Family()][packet.PhysicalIn]; e.Active() {
 		if mustSplit(e, p) {
-			w.split(p, packet.PhysicalIn, in, nil)
+			w.split(p, atPhysicalIn, in, nil)
 			return
 		}
 		if !w.run(e, packet.PhysicalIn, p, in.index, 0, linkFlags(p)) {
@@ -102,6 +102,10 @@ func (w *worker) route(in *Interface, p *packet.Packet) {
 	}
 	to := w.lookup(dst)
 	if to != nil && to.kind == hopLocal {
+		if from := w.lookup(p.Source()); from != nil && from.kind == hopLocal {
+			w.drop(p, packet.ReasonMartianSource) // our own address, from outside
+			return
+		}
 		w.deliver(p, to.iface)
 		return
 	}

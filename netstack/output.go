@@ -16,11 +16,12 @@ func wireLen(p *packet.Packet) int {
 	return min(p.Len(), int(p.Offload.HeaderLen)+int(p.Offload.SegmentSize))
 }
 
-// output cuts a packet to what its interface takes, then shows it to the hooks. Packets that must not be fragmented and
-// are too big have been refused before.
+// output cuts a packet to what its interface takes, then shows it to the hooks: a superpacket that the device does not
+// take or whose segments have to be fragmented, a datagram that is too big. What must not be fragmented and is too big has
+// been refused before.
 func (w *worker) output(p *packet.Packet, to *hop) {
 	if p.Offload.GSO != packet.GSONone && (p.Offload.Needs()&^to.iface.features != 0 || wireLen(p) > to.mtu()) {
-		w.splitOutput(p, to)
+		w.split(p, atOutput, nil, to)
 		return
 	}
 	if p.Offload.GSO == packet.GSONone && p.Len() > to.mtu() {
@@ -28,25 +29,6 @@ func (w *worker) output(p *packet.Packet, to *hop) {
 		return
 	}
 	w.physicalOut(p, to)
-}
-
-// splitOutput cuts a superpacket that the device does not take, or whose segments have to be fragmented.
-func (w *worker) splitOutput(p *packet.Packet, to *hop) {
-	if reason := w.segmenter.Init(p); reason != hooks.ReasonNone {
-		w.drop(p, reason)
-		return
-	}
-	for {
-		s := packet.Get(wireLen(p))
-		if !w.segmenter.Next(s) {
-			s.Release()
-			break
-		}
-		w.n.made++
-		w.output(s, to)
-	}
-	w.n.split++
-	w.finish(p)
 }
 
 // fragment cuts an IPv4 datagram (RFC 791 section 2.3); each fragment is a packet of its own at PHYSICAL_OUT.
@@ -73,7 +55,7 @@ func (w *worker) fragment(p *packet.Packet, to *hop) {
 func (w *worker) physicalOut(p *packet.Packet, to *hop) {
 	if e := w.inst.points.packet[p.Family()][packet.PhysicalOut]; e.Active() {
 		if mustSplit(e, p) {
-			w.split(p, packet.PhysicalOut, nil, to)
+			w.split(p, atPhysicalOut, nil, to)
 			return
 		}
 		if !w.run(e, packet.PhysicalOut, p, 0, to.iface.index, 0) {
@@ -125,7 +107,7 @@ func (w *worker) originate(p *packet.Packet, via *Interface) {
 func (w *worker) loopbackOut(p *packet.Packet, to *hop) {
 	if e := w.inst.points.packet[p.Family()][packet.LoopbackOut]; e.Active() {
 		if mustSplit(e, p) {
-			w.split(p, packet.LoopbackOut, nil, to)
+			w.split(p, atLoopbackOut, nil, to)
 			return
 		}
 		if !w.run(e, packet.LoopbackOut, p, 0, to.iface.index, 0) {
@@ -139,7 +121,7 @@ func (w *worker) loopbackOut(p *packet.Packet, to *hop) {
 func (w *worker) loopbackIn(p *packet.Packet, to *hop) {
 	if e := w.inst.points.packet[p.Family()][packet.LoopbackIn]; e.Active() {
 		if mustSplit(e, p) {
-			w.split(p, packet.LoopbackIn, nil, to)
+			w.split(p, atLoopbackIn, nil, to)
 			return
 		}
 		if !w.run(e, packet.LoopbackIn, p, to.iface.index, 0, 0) {

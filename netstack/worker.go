@@ -155,8 +155,21 @@ func mustSplit(e *hooks.Event[*packet.Context], p *packet.Packet) bool {
 	return p.Offload.GSO != packet.GSONone && e.Flags()&hooks.FlagSegments != 0
 }
 
-// split cuts a superpacket into segments and lets each go on from the given event.
-func (w *worker) split(p *packet.Packet, at packet.Event, in *Interface, to *hop) {
+// A stage is a place on the packet's way from which segments go on.
+type stage uint8
+
+const (
+	atPhysicalIn stage = iota
+	atForward
+	atOutput
+	atPhysicalOut
+	atLoopbackOut
+	atLoopbackIn
+	atDeliver
+)
+
+// split cuts a superpacket and lets each segment go on at a stage, with that stage's arguments.
+func (w *worker) split(p *packet.Packet, at stage, iface *Interface, to *hop) {
 	if reason := w.segmenter.Init(p); reason != hooks.ReasonNone {
 		w.drop(p, reason)
 		return
@@ -169,16 +182,20 @@ func (w *worker) split(p *packet.Packet, at packet.Event, in *Interface, to *hop
 		}
 		w.n.made++
 		switch at {
-		case packet.PhysicalIn:
-			w.physicalIn(in, s)
-		case packet.Forwarding:
-			w.forward(in, s, to)
-		case packet.PhysicalOut:
+		case atPhysicalIn:
+			w.physicalIn(iface, s)
+		case atForward:
+			w.forward(iface, s, to)
+		case atOutput:
+			w.output(s, to)
+		case atPhysicalOut:
 			w.physicalOut(s, to)
-		case packet.LoopbackOut:
+		case atLoopbackOut:
 			w.loopbackOut(s, to)
-		case packet.LoopbackIn:
+		case atLoopbackIn:
 			w.loopbackIn(s, to)
+		case atDeliver:
+			w.deliver(s, iface)
 		}
 	}
 	w.n.split++
