@@ -5,6 +5,7 @@ package hooks_test
 
 import (
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -476,4 +477,43 @@ func TestWaitsForDelivery(t *testing.T) {
 	close(release)
 	wantEqual(t, "told", <-done, "+inet/PHYSICAL_OUT/h")
 	all.Wait()
+}
+
+// A notifier that leaves has been told everything when Unregister returns, also
+// what another goroutine was about to deliver.
+func TestLeaveWaitsForDelivery(t *testing.T) {
+	e := newEvent(t)
+	h := register(t, e, marking("h"))
+	entered, release := make(chan struct{}), make(chan struct{})
+	notify(t, e, "slow", func(n hooks.Notification) {
+		if n.Command == hooks.CommandUnregister {
+			close(entered)
+			<-release
+		}
+	})
+	var r recorder
+	n := notify(t, e, "r", r.callback)
+	r.take()
+
+	var all sync.WaitGroup
+	all.Go(func() { unregister(t, h) })
+	<-entered
+	left := make(chan string)
+	all.Go(func() {
+		unregister(t, n) // there is no hook to tell it of
+		left <- r.take()
+	})
+	for { // until it has left
+		again, err := e.Notify("r", func(hooks.Notification) {})
+		if err == nil {
+			wantEqual(t, "told", r.take(), "")
+			close(release)
+			unregister(t, again)
+			break
+		}
+		runtime.Gosched()
+	}
+	wantEqual(t, "told", <-left, "-inet/PHYSICAL_IN/h")
+	all.Wait()
+	wantEqual(t, "told", r.take(), "")
 }

@@ -5,6 +5,7 @@ package hooks_test
 
 import (
 	"encoding/json"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -169,6 +170,7 @@ func TestCase076_UnregisterWaits(t *testing.T) {
 		close(returned)
 	})
 	for e.Active() { // until Unregister has taken it away
+		runtime.Gosched()
 	}
 	select {
 	case <-returned:
@@ -264,6 +266,7 @@ func TestCase079_ReadsInsideHook(t *testing.T) {
 	<-entered
 	all.Go(func() { unregister(t, h) })
 	for e.Active() {
+		runtime.Gosched()
 	}
 	close(release)
 	all.Wait()

@@ -150,6 +150,8 @@ func (n *Notifier) Unregister() error {
 		list := n.owner.audience()
 		*list = slices.DeleteFunc(*list, func(o *Notifier) bool { return o == n })
 		n.owner.reap()
+		// Also if it was told nothing now: what was queued for it before.
+		n.stack.queue.awaited = n.stack.queue.added
 		return nil
 	})
 }
@@ -210,7 +212,8 @@ type queue struct {
 	waiting    []delivery // oldest first
 	added      uint64     // how many were ever queued
 	delivered  uint64     // how many have been delivered: the callback has returned
-	unowned    uint64     // up to this one nobody waits; who delivers must go that far
+	awaited    uint64     // how many must have been when the change being made returns
+	unowned    uint64     // the same for changes that could not wait; who delivers must go that far
 	delivering bool       // a goroutine is inside a callback
 	moved      sync.Cond  // delivered or delivering has changed
 }
@@ -220,18 +223,20 @@ type delivery struct {
 	what Notification
 }
 
-// notify queues what for every notifier in to. s.mu is held, and stays held
-// from the change itself to here: the queue has the order of the changes.
+// notify queues what for every notifier in to. It is called from the function
+// that makes the change (see change), so that the queue has the order of the
+// changes.
 func (s *Stack) notify(to []*Notifier, what Notification) {
 	for _, n := range to {
 		s.queue.waiting = append(s.queue.waiting, delivery{n, what})
 		s.queue.added++
+		s.queue.awaited = s.queue.added
 	}
 }
 
-// change runs f with s.mu held, then delivers what f has queued: at its return
-// all of it has been delivered, unless the caller is inside a hook or callback.
-// It returns f's error.
+// change runs f with s.mu held, then delivers: at its return the notifications
+// that f has queued have been delivered, unless the caller is inside a hook or
+// callback. It returns f's error.
 func (s *Stack) change(f func() error) error { return s.changeAnd(true, f) }
 
 // changeAnd is change; if wait is false and another goroutine is delivering
@@ -239,13 +244,10 @@ func (s *Stack) change(f func() error) error { return s.changeAnd(true, f) }
 func (s *Stack) changeAnd(wait bool, f func() error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	before := s.queue.added
-	err := f()
 	q := &s.queue
-	var mine uint64 // the last that this call has queued, 0 for none
-	if q.added > before {
-		mine = q.added
-	}
+	q.awaited = 0
+	err := f()
+	mine := q.awaited
 	for q.delivered < max(mine, q.unowned) {
 		switch {
 		case !q.delivering:

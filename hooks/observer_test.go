@@ -147,3 +147,25 @@ func TestVerdicts(t *testing.T) {
 		wantEqual(t, "goes on after "+c.answer.String(), strings.Contains(met, "next"), c.answer == hooks.Accept)
 	}
 }
+
+// Counters never go back, not even for who reads them in the middle of a run.
+func TestCountersNeverGoBack(t *testing.T) {
+	e := newEvent(t)
+	verdict := hooks.Accept
+	register(t, e, hooks.Hook[*packet]{Name: "a", Func: func(*packet) hooks.Verdict { return verdict }})
+	register(t, e, marking("b"))
+	var seen [][]uint64
+	e.Observe(func(p hooks.Probe[*packet]) {
+		if p.Point == hooks.ProbeRunEnd {
+			seen = append(seen, hits(e)) // this run does not count yet
+		}
+	})
+	run(e)
+	wantEqual(t, "hook_hits", hits(e), []uint64{1, 1})
+	verdict = hooks.Drop
+	run(e)
+	run(e)
+	wantEqual(t, "hook_hits at the end of each run", seen, [][]uint64{{0, 0}, {1, 1}, {2, 1}})
+	wantEqual(t, "hook_hits", hits(e), []uint64{3, 1})
+	wantCounts(t, e, 2, 0, 3)
+}
