@@ -53,6 +53,7 @@ type Instance struct {
 	nextIndex  uint32                       // guarded by mu; indexes are never reused
 	closed     bool                         // guarded by mu
 
+	shutdown sync.Once
 	closing chan struct{} // closed by the first Close
 	done    chan struct{} // closed when Close has finished
 }
@@ -130,6 +131,17 @@ func (i *Instance) Interface(name string) (*Interface, bool) {
 	return nil, false
 }
 
+// Shutdown announces the instance's end: its events and families are shut down, everybody who watches them is told, and
+// nobody may register anything more (hooks.ErrShutdown). Packets and hooks go on; hooks can be unregistered. It is the first
+// half of Close, for owners who have something to do in between. Further calls do nothing.
+func (i *Instance) Shutdown() {
+	i.shutdown.Do(func() {
+		if err := i.points.shutdown(i.hooks); err != nil {
+			i.log.Warn("shutdown of hook points", "error", err)
+		}
+	})
+}
+
 // Close ends all connections, closes all interfaces and their devices, and returns when every goroutine of the instance
 // has ended. Hooks still registered simply stop being called; they are named in the log. Further calls wait for the first.
 func (i *Instance) Close() error {
@@ -142,6 +154,7 @@ func (i *Instance) Close() error {
 		return nil
 	}
 	defer close(i.done)
+	i.Shutdown()
 	close(i.closing)
 	i.host.close() // connections are reset while their packets can still leave
 	var errs []error
@@ -149,7 +162,7 @@ func (i *Instance) Close() error {
 		errs = append(errs, f.Close())
 	}
 	i.host.destroy()
-	if err := i.points.close(i.hooks); err != nil {
+	if err := i.points.remove(i.hooks); err != nil {
 		i.log.Warn("instance closed with hooks or notifiers still registered", "error", err)
 	}
 	return errors.Join(errs...)

@@ -73,25 +73,29 @@ func (h *hookPoints) open(stack *hooks.Stack, panicLimit int) error {
 	return nil
 }
 
-// close shuts all events and families down, then removes them. Who still holds something is named in the error; it keeps
-// nothing running.
-func (h *hookPoints) close(stack *hooks.Stack) error {
+// shutdown announces the end of all events, then of their family: nobody may add anything from now on.
+func (h *hookPoints) shutdown(stack *hooks.Stack) error { return h.each(stack, hookPoint.Shutdown) }
+
+// remove takes all events and families away. Who still holds something is named in the error; it keeps nothing running.
+func (h *hookPoints) remove(stack *hooks.Stack) error {
+	return errors.Join(h.each(stack, hookPoint.Remove), stack.Close())
+}
+
+func (h *hookPoints) each(stack *hooks.Stack, end func(hookPoint) error) error {
 	var errs []error
-	for _, end := range []func(hookPoint) error{hookPoint.Shutdown, hookPoint.Remove} {
-		for _, family := range hookFamilies {
-			for _, event := range closed {
-				if e := h.all[family][event]; e != nil {
-					errs = append(errs, end(e))
-				}
+	for _, family := range hookFamilies {
+		for _, event := range closed {
+			if e := h.all[family][event]; e != nil {
+				errs = append(errs, end(e))
 			}
-			f, err := stack.Family(family.String())
-			if err == nil {
-				err = end(f)
-			}
-			errs = append(errs, err)
 		}
+		f, err := stack.Family(family.String())
+		if err == nil {
+			err = end(f)
+		}
+		errs = append(errs, err)
 	}
-	return errors.Join(append(errs, stack.Close())...)
+	return errors.Join(errs...)
 }
 
 // Register adds a hook to a packet event. The handle is the only way to take it away again. Errors are those of
