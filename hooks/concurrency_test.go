@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/hooknet/hooknet/hooks"
 )
@@ -143,7 +144,16 @@ func TestInHook(t *testing.T) {
 // TestStress lets four goroutines change things at all levels while four run
 // packets. Sentinels in the hooks show that no removed hook runs, and that no
 // run sees half a list; the counters must be exact at the end.
-func TestStress(t *testing.T) {
+func TestStress(t *testing.T) { stress(t, 250) }
+
+// TestSoakStress does so until HOOKNET_SOAK is over.
+func TestSoakStress(t *testing.T) {
+	for deadline := time.Now().Add(soakTime(t)); time.Now().Before(deadline); {
+		stress(t, 1000)
+	}
+}
+
+func stress(t *testing.T, rounds int) {
 	s := hooks.NewStack(hooks.StackConfig{Stripes: 2}) // four runners share two
 	f := addFamily(t, s, "inet")
 	e := addEvent(t, f, "PHYSICAL_IN")
@@ -191,7 +201,6 @@ func TestStress(t *testing.T) {
 
 	var writers, runners sync.WaitGroup
 	var stop atomic.Bool
-	const rounds = 250
 	for w := range 4 {
 		writers.Go(func() {
 			for round := range rounds {
@@ -281,7 +290,7 @@ func TestStress(t *testing.T) {
 	runners.Wait()
 
 	wantEqual(t, "list", names(e), "first drop last")
-	wantCounts(t, e, 3+8*rounds, 8*rounds, ran.Load())
+	wantCounts(t, e, uint64(3+8*rounds), uint64(8*rounds), ran.Load())
 	wantEqual(t, "hook_hits", hits(e), []uint64{calls[0].Load(), calls[1].Load(), calls[2].Load()})
 	wantEqual(t, "accepted", accepted.Load(), calls[2].Load())
 	wantEqual(t, "families", len(s.Stats().Families), 1)

@@ -37,12 +37,12 @@
 // # Ownership
 //
 //	Stack        the provider; gone after Remove (or Close) when its last family and notifier have gone
-//	  Notifier   who called Notify; only he can take it away
+//	  Notifier   who called Notify; nobody else can take it away
 //	  Family     the provider; gone after Remove when its last event and notifier have gone
 //	    Notifier
 //	    Event    the provider; gone after Remove when its last hook and notifier have gone
 //	      Notifier
-//	      Handle who called Register; only he can take the hook away
+//	      Handle who called Register; nobody else can take the hook away
 //
 // Removing what is still used succeeds; the object is then condemned, takes nothing new, and goes with its last user.
 // Hooks that are there are called as long as the provider runs the event. [Stack.Leftovers] names the users.

@@ -14,8 +14,8 @@ type EventConfig struct {
 	Name string
 	// ReadOnly says that hooks may only look (HOOK_RDONLY). The type of the
 	// context must keep them from writing. A verdict other than Accept ends the
-	// run as everywhere, but Run returns Accept: nobody can drop or steal what
-	// he only observes, and a disabled hook does not stand in the way of others.
+	// run as everywhere, but Run returns Accept: what is only observed cannot be
+	// dropped or stolen. A disabled hook does not stand in the way of the others.
 	ReadOnly bool
 	// PanicLimit is after how many panics a hook is disabled. 0 means 1; a
 	// negative number means never.
@@ -41,16 +41,19 @@ type Hook[C any] struct {
 	// only HintBefore and HintAfter use it.
 	Hint      Hint
 	HintValue string
-	Flags     Flags
+	// Flags may be FlagFailOpen and FlagSegments.
+	Flags Flags
 }
 
 // An Event is a point at which hooks are called (hook_event_int_t of the
-// original). C is what it hands to them. Besides [Event.Run] all methods are
-// for control paths: they may be called at any time from any goroutine, also from
-// inside hooks and callbacks.
+// original). C is what it hands to them. [Event.Run], [Event.Active] and
+// [Event.Flags] are for the packet path. The other methods take the stack's lock;
+// all may be called at any time from any goroutine, also from inside hooks and
+// callbacks.
 type Event[C any] struct {
-	// What Run reads stands first, together. interested is 0 if there is no
-	// hook, otherwise hooked and the flags of all hooks; running is what Run executes.
+	// What Run reads stands first, together. interested is 0 if nothing is
+	// hooked, otherwise the bit hooked and the flags of all hooks. running is
+	// what Run executes.
 	interested atomic.Uint32
 	running    atomic.Pointer[chain[C]]
 	event

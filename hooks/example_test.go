@@ -44,6 +44,13 @@ func must[T any](v T, err error) T {
 	return v
 }
 
+// check panics if err is not nil.
+func check(err error) {
+	if err != nil {
+		panic(err)
+	}
+}
+
 // order prints the names of the hooks in running order.
 func order(e *hooks.Event[*Message]) {
 	for i, h := range e.Stats().Hooks {
@@ -240,7 +247,7 @@ func ExampleStack_Notify() {
 	inet := must(stack.AddFamily("inet"))
 	notifier := must(stack.Notify("example", told)) // hears of what is there
 	must(stack.AddFamily("inet6"))
-	inet.Remove()
+	check(inet.Remove())
 	notifier.Unregister() // hears that the rest is gone
 	// Output:
 	// register inet
@@ -274,7 +281,7 @@ func ExampleEvent_Notify() {
 	fw := must(event.Register(pass("fw")))
 	must(event.Notify("example", told))
 	must(event.Register(pass("nat")))
-	fw.Unregister()
+	check(fw.Unregister())
 	// Output:
 	// register inet/PHYSICAL_IN/fw
 	// register inet/PHYSICAL_IN/nat
@@ -358,7 +365,7 @@ func ExampleEvent_Active() {
 	fmt.Println(event.Active())
 	handle := must(event.Register(pass("fw")))
 	fmt.Println(event.Active())
-	handle.Unregister()
+	check(handle.Unregister())
 	fmt.Println(event.Active())
 	// Output:
 	// false
@@ -483,7 +490,7 @@ func ExampleEvent_Remove() {
 	fmt.Println(event.Shutdown(), event.Remove())
 	_, err := event.Register(pass("late"))
 	fmt.Println(err)
-	handle.Unregister()
+	check(handle.Unregister())
 	_, err = hooks.FindEvent[*Message](inet, "PHYSICAL_IN")
 	fmt.Println(err)
 	// Output:
@@ -509,7 +516,7 @@ func ExampleStack_Close() {
 	stack := event.Family().Stack()
 	handle := must(event.Register(pass("forgotten")))
 	fmt.Println(stack.Close())
-	handle.Unregister()
+	check(handle.Unregister())
 	fmt.Println(stack.Close())
 	<-stack.Gone()
 	// Output:

@@ -27,11 +27,11 @@ type modelObject struct {
 }
 
 type historyModel struct {
-	shutdown, condemned bool // of the stack
-	objects             []*modelObject
-	hooks               []string // paths, in running order per event
-	notifiers           []modelNotifier
-	told                []string // "name@path: +child"
+	shutdown  bool // of the stack
+	objects   []*modelObject
+	hooks     []string // paths, in running order per event
+	notifiers []modelNotifier
+	told      []string // "name@path: +child"
 }
 
 func (m *historyModel) find(path string) *modelObject {

@@ -63,9 +63,10 @@ func (s *Stack) reap() {
 // waits for the notifications gets them between the two and can leave in time.
 // If somebody does not, the error is ErrBusy with [Stack.Leftovers] in
 // [OpError].Names; the stack goes when they have left. Close may be called
-// again, and returns nil once all is gone.
+// again, and returns nil once all is gone. Hooks that are left are still called as
+// long as the provider runs their event.
 func (s *Stack) Close() error {
-	s.change(func() error {
+	_ = s.change(func() error { // no error
 		s.shutdown = true
 		for _, f := range s.families {
 			for _, e := range f.events {

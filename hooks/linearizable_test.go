@@ -22,14 +22,38 @@ import (
 
 // TestConcurrentHistories lets clients change one event at the same time and
 // lets porcupine look for an order of their calls in which a sequential model
-// gives the same answers. With HOOKNET_SOAK set it does so 1,000 times.
+// gives the same answers.
 func TestConcurrentHistories(t *testing.T) {
-	histories := 100
-	if os.Getenv("HOOKNET_SOAK") != "" {
-		histories = 1000
+	checkHistories(t, 0, 100)
+}
+
+// TestSoakHistories does so with 1,000 histories, and then until HOOKNET_SOAK
+// (as "10m") is over.
+func TestSoakHistories(t *testing.T) {
+	deadline := time.Now().Add(soakTime(t))
+	checkHistories(t, 100, 1100)
+	for seed := uint64(1100); time.Now().Before(deadline); seed += 1000 {
+		checkHistories(t, seed, seed+1000)
 	}
+}
+
+// soakTime returns how long a soak test shall run, and skips it if it shall
+// not.
+func soakTime(t *testing.T) time.Duration {
+	value := os.Getenv("HOOKNET_SOAK")
+	if value == "" {
+		t.Skip("HOOKNET_SOAK is not set (make soak)")
+	}
+	duration, err := time.ParseDuration(value)
+	if err != nil {
+		t.Fatalf("HOOKNET_SOAK: %v", err)
+	}
+	return duration
+}
+
+func checkHistories(t *testing.T, from, to uint64) {
 	overlaps := 0
-	for seed := range uint64(histories) {
+	for seed := from; seed < to; seed++ {
 		operations := concurrentHistory(t, seed)
 		overlaps += countOverlaps(operations)
 		if result := porcupine.CheckOperationsTimeout(eventModel, operations, 20*time.Second); result != porcupine.Ok {
@@ -39,9 +63,9 @@ func TestConcurrentHistories(t *testing.T) {
 			t.Fatalf("history %d: %s", seed, result)
 		}
 	}
-	t.Logf("%d histories, %d pairs of calls at the same time", histories, overlaps)
-	if overlaps < histories {
-		t.Errorf("only %d pairs of calls at the same time in %d histories", overlaps, histories)
+	t.Logf("%d histories, %d pairs of calls at the same time", to-from, overlaps)
+	if overlaps < int(to-from) {
+		t.Errorf("only %d pairs of calls at the same time in %d histories", overlaps, to-from)
 	}
 }
 
@@ -98,7 +122,7 @@ var eventModel = porcupine.Model{
 		s, in, out := state.(registryState), input.(call), output.(answer)
 		switch in.op {
 		case "register":
-			want, next := s.register(in.hook, in.id)
+			next, want := s.register(in.hook, in.id)
 			return out.err == want, next
 		case "unregister", "retire":
 			i := slices.Index(s.ids, in.id)
@@ -128,17 +152,17 @@ var eventModel = porcupine.Model{
 	},
 }
 
-// register returns the error of registering h, and the state after it.
-func (s registryState) register(h modelHook, id int) (error, registryState) {
+// register returns the state after registering h, and the error.
+func (s registryState) register(h modelHook, id int) (registryState, error) {
 	switch {
 	case s.shutdown:
-		return hooks.ErrShutdown, s
+		return s, hooks.ErrShutdown
 	case slices.ContainsFunc(s.hooks, func(o modelHook) bool { return o.name == h.name }):
-		return hooks.ErrExists, s
+		return s, hooks.ErrExists
 	}
 	placed := modelPlace(s.hooks, h)
 	if placed == nil {
-		return hooks.ErrBusy, s
+		return s, hooks.ErrBusy
 	}
 	ids := make([]int, len(placed))
 	for i, o := range placed {
@@ -147,7 +171,7 @@ func (s registryState) register(h modelHook, id int) (error, registryState) {
 			ids[i] = s.ids[slices.Index(s.hooks, o)]
 		}
 	}
-	return nil, registryState{placed, ids, false}
+	return registryState{placed, ids, false}, nil
 }
 
 // sentinel returns which of the errors of the package err is.

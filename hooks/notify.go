@@ -78,8 +78,7 @@ type notifying interface {
 	admit() error
 	// audience returns the list that a notifier joins.
 	audience() *[]*Notifier
-	// children appends to told one notification with command c for every live
-	// child.
+	// children returns a notification with command c for every live child.
 	children(c Command) (told []Notification)
 	// reap lets the object go if it is condemned and nothing holds it.
 	reap()
@@ -88,7 +87,7 @@ type notifying interface {
 	fail(op, name string, err error, names ...string) error
 }
 
-// Notify tells callback of every family of the stack
+// Notify tells callback of every family of the stack, see [Notifier]
 // (net_instance_notify_register(9F)). The name identifies the notifier: no
 // two on one object have the same. Errors: ErrInvalid (no name or callback),
 // ErrShutdown, ErrExists.

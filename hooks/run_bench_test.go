@@ -59,3 +59,43 @@ func BenchmarkEventRunParallel(b *testing.B) {
 		})
 	})
 }
+
+// BenchmarkYardstick is what the figures above are to be compared with, as
+// machines differ: a run with one hook takes two atomic adds and must not take more
+// than five; one with eight not more than twice the eight calls.
+func BenchmarkYardstick(b *testing.B) {
+	b.Run("loop", func(b *testing.B) {
+		for b.Loop() {
+		}
+	})
+	b.Run("atomic add", func(b *testing.B) {
+		var n atomic.Uint64
+		for b.Loop() {
+			n.Add(1)
+		}
+	})
+	b.Run("calls=8", func(b *testing.B) {
+		calls := make([]func(*packet) hooks.Verdict, 8)
+		for i := range calls {
+			calls[i] = func(*packet) hooks.Verdict { return hooks.Accept }
+		}
+		p := &packet{}
+		for b.Loop() {
+			for _, call := range calls {
+				if call(p) != hooks.Accept {
+					b.Fatal("not accepted")
+				}
+			}
+		}
+	})
+}
+
+// BenchmarkRegister registers a hook and unregisters it, on an event with eight
+// others that is not running.
+func BenchmarkRegister(b *testing.B) {
+	e := benchEvent(b, 8)
+	b.ReportAllocs()
+	for b.Loop() {
+		unregister(b, register(b, e, marking("h")))
+	}
+}

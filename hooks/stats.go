@@ -5,10 +5,9 @@ package hooks
 
 import "slices"
 
-// The kstats of spec: names, classes and fields are the original's, with
-// panics and disabled added. All of them can be read at any time and stop no
-// run. A run is counted when it ends; the numbers never go back, and are exact
-// when no run is under way.
+// The kstats: names, classes and fields are the original's; panics and disabled
+// are ours. They can be read at any time and stop no run. A run is counted when
+// it ends; the numbers never go back, and are exact when no run is under way.
 
 // StackStats are the counters of a stack.
 type StackStats struct {
