@@ -168,13 +168,13 @@ func count(n int, thing string) string {
 	return fmt.Sprintf("%d %ss", n, thing)
 }
 
-// logStats logs what became of the packets of an instance.
+// logStats logs what became of the packets of an instance, for those who want to know.
 func logStats(logger *slog.Logger, instance *netstack.Instance) {
 	s := instance.Stats()
 	var drops []any
 	for _, reason := range slices.Sorted(maps.Keys(s.Drops)) {
 		drops = append(drops, slog.Uint64(reason, s.Drops[reason]))
 	}
-	logger.Info("stopped", "instance", instance.Name(), "received", s.Received, "sent", s.Sent,
+	logger.Debug("stopped", "instance", instance.Name(), "received", s.Received, "sent", s.Sent,
 		"forwarded", s.Forwarded, "delivered", s.Delivered, slog.Group("drops", drops...))
 }

@@ -47,7 +47,11 @@ func Open(ctx context.Context, file *config.Config, cfg Config) (*Router, error)
 	for _, step := range []func(context.Context) error{
 		b.survey, b.addInstances, b.addInterfaces, b.addCables, b.addRoutes, b.configureHosts,
 	} {
-		if err := step(ctx); err != nil {
+		err := ctx.Err()
+		if err == nil {
+			err = step(ctx)
+		}
+		if err != nil {
 			return nil, errors.Join(err, b.router.Close())
 		}
 	}
