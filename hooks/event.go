@@ -99,6 +99,8 @@ type entry struct {
 	hintValue string // empty unless hint is HintBefore or HintAfter
 	flags     Flags
 
+	passed atomic.Uint64 // runs that passed it over, see RunExcept
+
 	// Guarded by the stack's mu.
 	removed   bool
 	disabled  bool

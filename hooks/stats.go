@@ -105,7 +105,7 @@ func (e *Event[C]) stats() EventStats {
 	}
 
 	for i, h := range e.hooks {
-		if n := int64(h.hits) + hits[h]; n > int64(h.shown) {
+		if n := int64(h.hits) + hits[h] - int64(h.passed.Load()); n > int64(h.shown) {
 			h.shown = uint64(n)
 		}
 		hintValue := h.hintValue

@@ -4,7 +4,6 @@
 package netstack
 
 import (
-	"sync"
 	"sync/atomic"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
@@ -64,14 +63,15 @@ func (e *endpoint) Attach(d stack.NetworkDispatcher) {
 	e.dispatcher.Store(&d)
 }
 
-// WritePackets copies what gVisor sends into packets of ours and queues them. It runs under a TCP endpoint's lock: it must
-// not block or call back into gVisor.
+// WritePackets copies what gVisor sends into packets of ours and queues them for a goroutine of ours. It runs under a TCP
+// endpoint's lock: from here a packet must not meet hooks, which may take their time, or come back into gVisor, which would
+// deadlock.
 func (e *endpoint) WritePackets(list stack.PacketBufferList) (int, tcpip.Error) {
 	n := 0
 	for _, pkt := range list.AsSlice() {
-		if !e.host.queue.put(outPacket{e.fromBuffer(pkt), e.iface}) {
-			e.host.inst.stats.dropped(packet.ReasonHostQueueFull)
+		if err := e.host.output.put(queued{packet: e.fromBuffer(pkt), iface: e.iface}); err != nil {
 			e.host.inst.stats.fromHost.Add(1)
+			e.host.inst.stats.dropped(packet.ReasonHostQueueFull)
 			return n, &tcpip.ErrNoBufferSpace{}
 		}
 		n++
@@ -125,89 +125,4 @@ func (e *endpoint) offloadOf(pkt *stack.PacketBuffer) packet.Offload {
 	o.SegmentSize = gso.MSS
 	o.HeaderLen = gso.L3HdrLen + uint16(transport)
 	return o
-}
-
-// Bounds of the queue between the host stack and its output goroutine.
-const (
-	outQueuePackets = 1024
-	outQueueBytes   = 16 << 20
-)
-
-// An outPacket waits for the output goroutine; via is the interface whose NIC gVisor chose.
-type outPacket struct {
-	packet *packet.Packet
-	via    *Interface
-}
-
-// An outQueue is a bounded FIFO that takes no memory while it is empty and idle.
-type outQueue struct {
-	mu      sync.Mutex
-	changed sync.Cond
-	waiting []outPacket // guarded by mu
-	bytes   int         // guarded by mu; of what waits
-	busy    bool        // guarded by mu; the output goroutine carries packets it took
-	closed  bool        // guarded by mu
-}
-
-func (q *outQueue) init() { q.changed.L = &q.mu }
-
-// put adds a packet. It returns false and releases it if the queue is full or closed.
-func (q *outQueue) put(o outPacket) bool {
-	q.mu.Lock()
-	full := q.closed || len(q.waiting) >= outQueuePackets || q.bytes >= outQueueBytes
-	if !full {
-		q.waiting = append(q.waiting, o)
-		q.bytes += o.packet.Len()
-	}
-	q.mu.Unlock()
-	if full {
-		o.packet.Release()
-		return false
-	}
-	q.changed.Broadcast()
-	return true
-}
-
-// take waits for packets, moves up to batchSize of them into batch, and returns false when the queue is closed.
-func (q *outQueue) take(batch []outPacket) ([]outPacket, bool) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	for len(q.waiting) == 0 && !q.closed {
-		q.changed.Wait()
-	}
-	if q.closed {
-		for _, o := range q.waiting {
-			o.packet.Release()
-		}
-		q.waiting = nil
-		return batch, false
-	}
-	batch, q.waiting = q.waiting, batch
-	q.bytes = 0
-	q.busy = true
-	return batch, true
-}
-
-// idle says that what take gave has been sent.
-func (q *outQueue) idle() {
-	q.mu.Lock()
-	q.busy = false
-	q.mu.Unlock()
-	q.changed.Broadcast()
-}
-
-// drain waits until everything queued so far has been sent.
-func (q *outQueue) drain() {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	for (len(q.waiting) > 0 || q.busy) && !q.closed {
-		q.changed.Wait()
-	}
-}
-
-func (q *outQueue) close() {
-	q.mu.Lock()
-	q.closed = true
-	q.mu.Unlock()
-	q.changed.Broadcast()
 }

@@ -16,6 +16,10 @@ var (
 	ErrExists error = &sentinel{"already there", syscall.EEXIST}
 	// ErrNotFound: no such interface, address or route.
 	ErrNotFound error = &sentinel{"not found", syscall.ESRCH}
+	// ErrQueueFull: too many packets wait already; drop it, or try again later.
+	ErrQueueFull error = &sentinel{"queue full", syscall.ENOBUFS}
+	// ErrTooBig: the packet is longer than the MTU and is not fragmented here.
+	ErrTooBig error = &sentinel{"longer than the MTU", syscall.EMSGSIZE}
 	// ErrInvalid: the arguments do not make sense; the message says what was expected.
 	ErrInvalid error = &sentinel{"invalid", syscall.EINVAL}
 )

@@ -56,9 +56,10 @@ func FuzzIngest(f *testing.F) {
 		p.Offload = packet.Offload{
 			Checksum: packet.ChecksumState(sum), GSO: packet.GSOType(gso), ChecksumStart: start, ChecksumOffset: offset, SegmentSize: segment,
 		}
+		w.n.received++
 		w.ingress(bench.from, p)
 		w.flush()
-		bench.inst.host.queue.drain()
+		bench.inst.host.output.drain()
 		s := bench.inst.Stats()
 		in, out := s.Received+s.FromHost+s.Made, s.Sent+s.Delivered+s.Split+s.Stolen
 		for _, n := range s.Drops {

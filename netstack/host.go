@@ -36,9 +36,8 @@ const (
 type hostStack struct {
 	inst   *Instance
 	stack  *stack.Stack
-	queue  outQueue
-	broken atomic.Bool   // gVisor panicked once: nothing is delivered to it any more
-	done   chan struct{} // closed when the output goroutine has ended
+	output *queue      // what the host stack sends: see endpoint.WritePackets
+	broken atomic.Bool // gVisor panicked once: nothing is delivered to it any more
 }
 
 func newHostStack(i *Instance) (*hostStack, error) {
@@ -56,14 +55,15 @@ func newHostStack(i *Instance) (*hostStack, error) {
 			},
 			HandleLocal: false, // local traffic comes to us, where LOOPBACK_OUT and LOOPBACK_IN are
 		}),
-		done: make(chan struct{}),
 	}
-	h.queue.init()
+	h.output = newQueue(i, func(w *worker, q queued) {
+		w.n.fromHost++
+		w.originate(q.packet, q.iface)
+	})
 	if err := h.configureTCP(); err != nil {
 		h.stack.Destroy()
 		return nil, err
 	}
-	go h.outputLoop() // ends with destroy
 	return h, nil
 }
 
@@ -155,35 +155,13 @@ var (
 // close ends all sockets; the resets this causes are still sent.
 func (h *hostStack) close() {
 	h.stack.Close()
-	h.queue.drain()
+	h.output.drain()
 }
 
-// destroy ends the output goroutine and frees the stack.
+// destroy ends the output and frees the stack.
 func (h *hostStack) destroy() {
-	h.queue.close()
-	<-h.done
+	h.output.close()
 	h.stack.Destroy()
-}
-
-// outputLoop carries what the host stack sends. gVisor writes with a TCP endpoint's lock held; from there it must not
-// meet hooks, which may take their time, or come back into gVisor, which would deadlock.
-func (h *hostStack) outputLoop() {
-	defer close(h.done)
-	w := h.inst.newWorker(0)
-	var batch []outPacket
-	for {
-		var open bool
-		if batch, open = h.queue.take(batch[:0]); !open {
-			return
-		}
-		for k, o := range batch {
-			batch[k] = outPacket{}
-			w.n.fromHost++
-			w.originate(o.packet, o.via)
-		}
-		w.flush()
-		h.queue.idle()
-	}
 }
 
 // deliver hands a packet to the host stack on the NIC that owns its destination. The bytes are copied.

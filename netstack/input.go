@@ -12,9 +12,8 @@ import (
 
 // The functions of this file, forward.go and output.go stand in the order in which a packet meets them.
 
-// ingress takes a packet from a device: parse, martians, then the hooks.
+// ingress takes a packet from a device, or one that QueueIn makes out to be: parse, martians, then the hooks.
 func (w *worker) ingress(in *Interface, p *packet.Packet) {
-	w.n.received++
 	reason := p.Parse()
 	if reason == hooks.ReasonNone {
 		reason = martian(p)

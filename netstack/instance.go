@@ -42,8 +42,11 @@ type Instance struct {
 	hooks  *hooks.Stack
 	points hookPoints
 
-	fib   *fib
-	host  *hostStack
+	fib  *fib
+	host *hostStack
+
+	injectIn, injectOut *queue
+
 	icmp  icmpLimiter
 	stats counters
 	slots atomic.Uint32 // next worker number
@@ -79,6 +82,7 @@ func New(cfg Config) (*Instance, error) {
 		closing:    make(chan struct{}),
 		done:       make(chan struct{}),
 	}
+	i.injectIn, i.injectOut = newQueue(i, carryIn), newQueue(i, carryOut)
 	i.interfaces.Store(new([]*Interface))
 	i.icmp.init()
 	i.hooks = hooks.NewStack(hooks.StackConfig{Instance: i.id, Logger: i.log})
@@ -121,6 +125,15 @@ func (i *Instance) Interfaces() iter.Seq[*Interface] {
 	}
 }
 
+func (i *Instance) interfaceByIndex(index uint32) (*Interface, bool) {
+	for f := range i.Interfaces() {
+		if f.index == index {
+			return f, true
+		}
+	}
+	return nil, false
+}
+
 // Interface finds an interface by its name. It may be used inside hooks.
 func (i *Instance) Interface(name string) (*Interface, bool) {
 	for f := range i.Interfaces() {
@@ -156,6 +169,8 @@ func (i *Instance) Close() error {
 	defer close(i.done)
 	i.Shutdown()
 	close(i.closing)
+	i.injectIn.close()
+	i.injectOut.close()
 	i.host.close() // connections are reset while their packets can still leave
 	var errs []error
 	for f := range i.Interfaces() {

@@ -197,7 +197,7 @@ func books(s netstack.Stats) (in, out uint64) {
 	for n := range maps.Values(s.Drops) {
 		out += n
 	}
-	return s.Received + s.FromHost + s.Made, out
+	return s.Received + s.FromHost + s.Injected + s.Made, out
 }
 
 // drops returns the reasons for which packets were dropped, sorted.

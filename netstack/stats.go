@@ -12,12 +12,13 @@ import (
 
 // Stats says what became of the packets of an instance. Once traffic rests the books balance:
 //
-//	Received + FromHost + Made = Sent + Delivered + Split + Stolen + the sum of Drops
+//	Received + FromHost + Injected + Made = Sent + Delivered + Split + Stolen + the sum of Drops
 //
 // A superpacket counts as one packet.
 type Stats struct {
 	Received  uint64 // read from devices
 	FromHost  uint64 // sent by sockets and protocols of the host stack
+	Injected  uint64 // given to QueueIn, QueueOut and DirectOut
 	Made      uint64 // made by the forwarder: ICMP errors, fragments, segments
 	Sent      uint64 // written to devices
 	Delivered uint64 // handed to the host stack
@@ -30,12 +31,12 @@ type Stats struct {
 
 // localCounters are a worker's own, published at the end of each batch.
 type localCounters struct {
-	received, fromHost, made, sent, delivered, split, stolen, forwarded uint64
+	received, fromHost, injected, made, sent, delivered, split, stolen, forwarded uint64
 }
 
 // counters are an instance's, written by all its workers.
 type counters struct {
-	received, fromHost, made, sent, delivered, split, stolen, forwarded atomic.Uint64
+	received, fromHost, injected, made, sent, delivered, split, stolen, forwarded atomic.Uint64
 
 	drops      [packet.NumReasons]atomic.Uint64
 	dropsOther atomic.Uint64 // reasons that hooks made up
@@ -50,6 +51,7 @@ func (c *counters) publish(n *localCounters) {
 	}
 	add(&c.received, n.received)
 	add(&c.fromHost, n.fromHost)
+	add(&c.injected, n.injected)
 	add(&c.made, n.made)
 	add(&c.sent, n.sent)
 	add(&c.delivered, n.delivered)
@@ -74,6 +76,7 @@ func (i *Instance) Stats() Stats {
 	s := Stats{
 		Received:  c.received.Load(),
 		FromHost:  c.fromHost.Load(),
+		Injected:  c.injected.Load(),
 		Made:      c.made.Load(),
 		Sent:      c.sent.Load(),
 		Delivered: c.delivered.Load(),

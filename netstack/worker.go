@@ -30,10 +30,11 @@ type worker struct {
 	slot  uint32 // stripe of the hook counters
 	queue int    // device queue that its output goes to
 
-	ctx   packet.Context // what hooks see; filled anew for each event
-	batch [batchSize]*packet.Packet
-	free  []*packet.Packet // finished packets, to read into again
-	keep  int              // how many of them; a worker that does not read keeps none
+	ctx    packet.Context // what hooks see; filled anew for each event
+	origin *hooks.Handle  // of the injected packet that is being carried: this hook is passed over
+	batch  [batchSize]*packet.Packet
+	free   []*packet.Packet // finished packets, to read into again
+	keep   int              // how many of them; a worker that does not read keeps none
 
 	out      []*packet.Packet // sent at the end of the batch, in order
 	outIface []*Interface     // out[n] leaves by outIface[n]
@@ -59,6 +60,7 @@ func (w *worker) readLoop(in *Interface) {
 	for {
 		w.refill()
 		n, err := in.dev.Read(w.queue, w.batch[:])
+		w.n.received += uint64(n)
 		bytes := 0
 		for k, p := range w.batch[:n] {
 			w.batch[k] = nil
@@ -123,7 +125,12 @@ func (w *worker) drop(p *packet.Packet, reason hooks.Reason) {
 func (w *worker) run(e *hooks.Event[*packet.Context], event packet.Event, p *packet.Packet, in, out uint32, flags packet.Flags) bool {
 	c := &w.ctx
 	c.Packet, c.In, c.Out, c.Flags, c.Family, c.Event = p, in, out, flags, p.Family(), event
-	verdict := e.Run(w.slot, c)
+	verdict := hooks.Accept
+	if w.origin == nil {
+		verdict = e.Run(w.slot, c)
+	} else {
+		verdict = e.RunExcept(w.slot, c, w.origin)
+	}
 	if verdict != hooks.Accept {
 		w.refused(p, verdict)
 		return false
@@ -166,6 +173,7 @@ const (
 	atLoopbackOut
 	atLoopbackIn
 	atDeliver
+	atSend
 )
 
 // split cuts a superpacket and lets each segment go on at a stage, with that stage's arguments.
@@ -196,6 +204,8 @@ func (w *worker) split(p *packet.Packet, at stage, iface *Interface, to *hop) {
 			w.loopbackIn(s, to)
 		case atDeliver:
 			w.deliver(s, iface)
+		case atSend:
+			w.send(s, iface)
 		}
 	}
 	w.n.split++
@@ -214,15 +224,18 @@ func (w *worker) send(p *packet.Packet, out *Interface) {
 	}
 }
 
-// flush writes what waits, one call per run of packets for the same interface, and publishes the counters.
-func (w *worker) flush() {
+// flush writes what waits, one call per run of packets for the same interface, and publishes the counters. The error is the
+// first of a device; the packets it concerns are counted.
+func (w *worker) flush() (err error) {
 	for first := 0; first < len(w.out); {
 		out := w.outIface[first]
 		last := first + 1
 		for last < len(w.out) && w.outIface[last] == out {
 			last++
 		}
-		w.write(out, w.out[first:last])
+		if e := w.write(out, w.out[first:last]); err == nil {
+			err = e
+		}
 		first = last
 	}
 	for k, p := range w.out {
@@ -231,10 +244,11 @@ func (w *worker) flush() {
 	}
 	w.out, w.outIface = w.out[:0], w.outIface[:0]
 	w.inst.stats.publish(&w.n)
+	return err
 }
 
-// write hands packets to a device; what it refuses is counted as dropped.
-func (w *worker) write(out *Interface, pkts []*packet.Packet) {
+// write hands packets to a device; what it refuses is counted as dropped. The error is the first refusal.
+func (w *worker) write(out *Interface, pkts []*packet.Packet) (first error) {
 	sent, bytes, refused := 0, 0, 0
 	queue := w.queue
 	if queue >= out.queues {
@@ -250,6 +264,9 @@ func (w *worker) write(out *Interface, pkts []*packet.Packet) {
 		if err == nil {
 			break
 		}
+		if first == nil {
+			first = err
+		}
 		w.inst.stats.dropped(writeReason(err))
 		refused++
 		pkts = pkts[1:]
@@ -260,6 +277,7 @@ func (w *worker) write(out *Interface, pkts []*packet.Packet) {
 	if refused > 0 {
 		out.stats.txErrors.Add(uint64(refused))
 	}
+	return first
 }
 
 // writeReason translates a device's refusal.

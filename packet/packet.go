@@ -250,3 +250,18 @@ func (p *Packet) fill(b []byte) {
 	p.data = p.data[:len(b)]
 	copy(p.data, b)
 }
+
+// Take is called by who takes a packet over for good, such as an injection
+// queue, and returns the packet to go on with. That is p itself; in -race
+// builds it is another one with the same buffer, and p counts as released: the
+// giver's further use of it panics.
+func (p *Packet) Take() *Packet {
+	p.check()
+	if !invariant.Enabled {
+		return p
+	}
+	q := new(Packet)
+	*q = *p
+	p.buf, p.data, p.parsed = nil, nil, parsed{}
+	return q
+}

@@ -1,0 +1,105 @@
+// Copyright 2026 The hooknet Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package netstack
+
+import (
+	"fmt"
+	"sync"
+
+	"github.com/hooknet/hooknet/hooks"
+	"github.com/hooknet/hooknet/packet"
+)
+
+// Injection: net_inject(9F). An injected packet belongs to the instance from the call on, whatever the call returns: the
+// caller must not touch it any more, which -race builds check. Packets come from packet.Get, or from a hook that has stolen
+// them. All three may be called from inside hooks; a hook that injects the packet it is looking at steals it first or
+// injects a clone.
+//
+// Errors are ErrQueueFull and ErrClosed, and those named at each function. A packet that could not be injected is counted
+// as dropped.
+
+// QueueIn lets a packet arrive at an interface as if its device had received it (NI_QUEUE_IN): it meets PHYSICAL_IN and
+// everything after. It returns at once; packets arrive in the order of the calls, on another goroutine. origin, if not nil,
+// names a hook that this packet passes over. ErrInvalid for the loopback interface.
+func (i *Instance) QueueIn(p *packet.Packet, on *Interface, origin *hooks.Handle) error {
+	p = p.Take()
+	if on == nil || on.inst != i || on.loopback() {
+		return i.refuseInjection(p, "queue in", fmt.Errorf("%w: expected an interface with a device, of this instance", ErrInvalid))
+	}
+	return i.queueInjection("queue in", i.injectIn, queued{p, on, origin})
+}
+
+// QueueOut sends a packet as if the host stack had sent it (NI_QUEUE_OUT): it is routed and meets PHYSICAL_OUT or, for one
+// of our own addresses, LOOPBACK_OUT and LOOPBACK_IN. It returns at once; packets leave in the order of the calls, on
+// another goroutine. origin, if not nil, names a hook that this packet passes over.
+func (i *Instance) QueueOut(p *packet.Packet, origin *hooks.Handle) error {
+	return i.queueInjection("queue out", i.injectOut, queued{p.Take(), nil, origin})
+}
+
+// DirectOut writes a packet to an interface's device before it returns, past all hooks and routes (NI_DIRECT_OUT). It is
+// not fragmented: ErrTooBig if it is longer than the MTU. A superpacket is cut if the device does not take it whole. A TUN
+// device has no link-layer address to be told, so that there is no next hop. ErrInvalid for the loopback interface and for
+// what is no IP packet; the device's errors are those of the package tun.
+func (i *Instance) DirectOut(p *packet.Packet, out *Interface) error {
+	p = p.Take()
+	if out == nil || out.inst != i || out.loopback() {
+		return i.refuseInjection(p, "direct out", fmt.Errorf("%w: expected an interface with a device, of this instance", ErrInvalid))
+	}
+	if reason := p.Parse(); reason != hooks.ReasonNone {
+		return i.refuseInjection(p, "direct out", fmt.Errorf("%w: no IP packet: %s", ErrInvalid, packet.ReasonName(reason)))
+	}
+	if wireLen(p) > out.MTU() {
+		i.stats.injected.Add(1)
+		i.stats.dropped(packet.ReasonTooBig)
+		length := wireLen(p)
+		p.Release()
+		return opError("direct out", out.name, fmt.Errorf("%w: %d bytes, MTU %d", ErrTooBig, length, out.MTU()))
+	}
+	w := directWorkers.Get().(*worker)
+	defer directWorkers.Put(w)
+	w.inst = i
+	w.n.injected++
+	if missing := p.Offload.Needs() &^ out.features; p.Offload.GSO != packet.GSONone && missing != 0 {
+		w.split(p, atSend, out, nil)
+	} else {
+		w.send(p, out)
+	}
+	err := w.flush()
+	w.inst = nil
+	return opError("direct out", out.name, err)
+}
+
+// directWorkers carry what DirectOut sends: they run no hooks and belong to nobody for long.
+var directWorkers = sync.Pool{New: func() any { return new(worker) }}
+
+func (i *Instance) queueInjection(op string, q *queue, e queued) error {
+	err := q.put(e)
+	if err != nil {
+		i.stats.injected.Add(1)
+		i.stats.dropped(packet.ReasonInjectQueueFull)
+	}
+	return opError(op, "", err)
+}
+
+func (i *Instance) refuseInjection(p *packet.Packet, op string, err error) error {
+	i.stats.injected.Add(1)
+	i.stats.dropped(packet.ReasonHostRefused)
+	p.Release()
+	return opError(op, "", err)
+}
+
+// carryIn and carryOut are what becomes of queued injections.
+func carryIn(w *worker, q queued) {
+	w.n.injected++
+	if f, ok := w.inst.interfaceByIndex(q.iface.index); !ok || f != q.iface {
+		w.drop(q.packet, packet.ReasonInterfaceDown) // it went while the packet waited
+		return
+	}
+	w.ingress(q.iface, q.packet)
+}
+
+func carryOut(w *worker, q queued) {
+	w.n.injected++
+	w.originate(q.packet, nil)
+}

@@ -1,0 +1,130 @@
+// Copyright 2026 The hooknet Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package netstack
+
+import (
+	"sync"
+
+	"github.com/hooknet/hooknet/hooks"
+	"github.com/hooknet/hooknet/packet"
+)
+
+// Bounds of each queue of an instance.
+const (
+	queuePackets = 1024
+	queueBytes   = 16 << 20
+)
+
+// A queued packet waits to be carried on.
+type queued struct {
+	packet *packet.Packet
+	iface  *Interface    // that it is to come by, or that the host stack chose
+	origin *hooks.Handle // hook that is passed over; nil: none
+}
+
+// A queue is a bounded FIFO of packets and the goroutine that carries them on. Both take no memory until the first packet
+// comes.
+type queue struct {
+	inst  *Instance
+	carry func(w *worker, q queued)
+
+	mu      sync.Mutex
+	changed sync.Cond
+	waiting []queued      // guarded by mu
+	bytes   int           // guarded by mu; of what waits
+	busy    bool          // guarded by mu; the goroutine carries packets it took
+	closed  bool          // guarded by mu
+	done    chan struct{} // guarded by mu; nil until the goroutine is started, closed when it has ended
+}
+
+func newQueue(i *Instance, carry func(*worker, queued)) *queue {
+	q := &queue{inst: i, carry: carry}
+	q.changed.L = &q.mu
+	return q
+}
+
+// put adds a packet and takes it over, also on an error, which is ErrQueueFull or ErrClosed; the caller counts it. put does
+// not block.
+func (q *queue) put(e queued) error {
+	q.mu.Lock()
+	var err error
+	switch {
+	case q.closed:
+		err = ErrClosed
+	case len(q.waiting) >= queuePackets || q.bytes >= queueBytes:
+		err = ErrQueueFull
+	default:
+		q.waiting = append(q.waiting, e)
+		q.bytes += e.packet.Len()
+		if q.done == nil {
+			q.done = make(chan struct{})
+			go q.run(q.done) // ends with close
+		}
+	}
+	q.mu.Unlock()
+	if err != nil {
+		e.packet.Release()
+		return err
+	}
+	q.changed.Broadcast()
+	return nil
+}
+
+// run carries packets on until the queue is closed.
+func (q *queue) run(done chan struct{}) {
+	defer close(done)
+	w := q.inst.newWorker(0)
+	var batch []queued
+	for q.take(&batch) {
+		for k, e := range batch {
+			batch[k] = queued{}
+			w.origin = e.origin
+			q.carry(w, e)
+		}
+		w.flush()
+		q.mu.Lock()
+		q.busy = false
+		q.mu.Unlock()
+		q.changed.Broadcast()
+	}
+}
+
+// take waits for packets and swaps all of them for the empty batch. It returns false when the queue is closed.
+func (q *queue) take(batch *[]queued) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for len(q.waiting) == 0 && !q.closed {
+		q.changed.Wait()
+	}
+	*batch, q.waiting = q.waiting, (*batch)[:0]
+	q.bytes = 0
+	q.busy = !q.closed
+	return !q.closed
+}
+
+// drain waits until everything queued so far has been carried on.
+func (q *queue) drain() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for (len(q.waiting) > 0 || q.busy) && !q.closed {
+		q.changed.Wait()
+	}
+}
+
+// close ends the goroutine and drops what waits; nothing is taken from then on. It returns when the goroutine has ended.
+func (q *queue) close() {
+	q.mu.Lock()
+	q.closed = true
+	left, done := q.waiting, q.done
+	q.waiting = nil
+	q.mu.Unlock()
+	q.changed.Broadcast()
+	if done != nil {
+		<-done
+	}
+	for _, e := range left {
+		q.inst.stats.dropped(packet.ReasonClosing)
+		e.packet.Release()
+	}
+}
