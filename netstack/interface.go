@@ -61,7 +61,7 @@ type Interface struct {
 	features  packet.Features // what dev accepts
 	queues    int             // of dev
 	mtu       atomic.Int32
-	addresses atomic.Pointer[[]netip.Prefix]
+	addresses atomic.Pointer[addressTable]
 	nic       *endpoint // gVisor's side of the interface
 	onLink    *hop      // the way to what is on this link whatever the table says: link-local and multicast destinations
 
@@ -81,23 +81,10 @@ func (f *Interface) Name() string { return f.name }
 // MTU returns the largest packet the interface sends, in bytes (net_getmtu(9F)).
 func (f *Interface) MTU() int { return int(f.mtu.Load()) }
 
-// Addresses returns the interface's addresses with their prefix lengths. The slice is shared: it must not be changed.
-func (f *Interface) Addresses() []netip.Prefix { return *f.addresses.Load() }
-
 // Device returns the device behind the interface, nil for the loopback interface.
 func (f *Interface) Device() tun.Device { return f.dev }
 
 func (f *Interface) loopback() bool { return f.dev == nil }
-
-// address returns the interface's first address of a family; the zero Addr if it has none.
-func (f *Interface) address(is4 bool) netip.Addr {
-	for _, p := range f.Addresses() {
-		if p.Addr().Is4() == is4 {
-			return p.Addr()
-		}
-	}
-	return netip.Addr{}
-}
 
 // Stats returns the interface's counters.
 func (f *Interface) Stats() InterfaceStats {
@@ -166,8 +153,7 @@ func (i *Instance) addInterface(dev tun.Device, cfg InterfaceConfig) (*Interface
 	f := &Interface{inst: i, index: i.nextIndex, name: cfg.Name, dev: dev, done: make(chan struct{})}
 	f.onLink = &hop{kind: hopForward, iface: f}
 	f.mtu.Store(int32(cfg.MTU))
-	addresses := slices.Clone(cfg.Addresses)
-	f.addresses.Store(&addresses)
+	f.addresses.Store(newAddressTable(slices.Clone(cfg.Addresses), nil))
 	if dev != nil {
 		f.features, f.queues = dev.Features(), dev.Queues()
 	}
