@@ -47,11 +47,11 @@ func (i *Instance) Dial(ctx context.Context, network, address string) (net.Conn,
 	to := i.fullAddress(remote)
 	protocol := protocolOf(remote.Addr())
 	if strings.HasPrefix(network, "udp") {
-		c, err := gonet.DialUDP(i.host.stack, &local, &to, protocol)
+		c, err := i.dialUDP(local, to, protocol)
 		if err != nil {
-			return nil, translate(err)
+			return nil, &net.OpError{Op: "dial", Net: network, Addr: net.UDPAddrFromAddrPort(remote), Err: err}
 		}
-		return &udpConn{UDPConn: c}, nil
+		return c, nil
 	}
 	c, err := i.dialTCP(ctx, local, to, protocol)
 	if err != nil {
@@ -93,6 +93,23 @@ func (i *Instance) dialTCP(ctx context.Context, local, remote tcpip.FullAddress,
 		return nil, errnoOf(terr)
 	}
 	return &tcpConn{TCPConn: gonet.NewTCPConn(&queue, ep)}, nil
+}
+
+// dialUDP connects; the endpoint is closed on every error.
+func (i *Instance) dialUDP(local, remote tcpip.FullAddress, protocol tcpip.NetworkProtocolNumber) (net.Conn, error) {
+	queue := new(waiter.Queue)
+	ep, terr := i.host.stack.NewEndpoint(udp.ProtocolNumber, protocol, queue)
+	if terr != nil {
+		return nil, errnoOf(terr)
+	}
+	if terr = ep.Bind(local); terr == nil {
+		terr = ep.Connect(remote)
+	}
+	if terr != nil {
+		ep.Close()
+		return nil, errnoOf(terr)
+	}
+	return newUDPConn(queue, ep), nil
 }
 
 // Listen accepts TCP connections to an address of the instance. network is tcp, tcp4 or tcp6; an address without host
@@ -138,7 +155,7 @@ func (i *Instance) ListenPacket(network, address string) (net.PacketConn, error)
 	if err != nil {
 		return nil, &net.OpError{Op: "listen", Net: network, Addr: net.UDPAddrFromAddrPort(at), Err: err}
 	}
-	return &udpConn{UDPConn: gonet.NewUDPConn(queue, ep)}, nil
+	return newUDPConn(queue, ep), nil
 }
 
 // bound makes a bound endpoint. IPv6-only sockets say so, or tcp4 and tcp6 could not share a port.
@@ -268,6 +285,21 @@ type udpConn struct {
 	*gonet.UDPConn
 	closed atomic.Bool
 }
+
+// newUDPConn makes a connection of an endpoint. gonet's reads wait for data alone; here an error, such as that of an ICMP
+// message, ends their wait too.
+func newUDPConn(queue *waiter.Queue, ep tcpip.Endpoint) *udpConn {
+	onError := new(waiter.Entry)
+	onError.Init(wakeReaders{queue}, waiter.EventErr)
+	queue.EventRegister(onError)
+	return &udpConn{UDPConn: gonet.NewUDPConn(queue, ep)}
+}
+
+// wakeReaders listens for errors of an endpoint.
+type wakeReaders struct{ queue *waiter.Queue }
+
+// NotifyEvent runs with the queue's lock held, which Notify takes again.
+func (w wakeReaders) NotifyEvent(waiter.EventMask) { go w.queue.Notify(waiter.ReadableEvents) }
 
 func (c *udpConn) Read(b []byte) (int, error) {
 	n, err := c.UDPConn.Read(b)
