@@ -70,8 +70,6 @@ func (e *endpoint) WritePackets(list stack.PacketBufferList) (int, tcpip.Error) 
 	n := 0
 	for _, pkt := range list.AsSlice() {
 		if err := e.host.output.put(queued{packet: e.fromBuffer(pkt), iface: e.iface}); err != nil {
-			e.host.inst.stats.fromHost.Add(1)
-			e.host.inst.stats.dropped(packet.ReasonHostQueueFull)
 			return n, &tcpip.ErrNoBufferSpace{}
 		}
 		n++

@@ -56,10 +56,7 @@ func newHostStack(i *Instance) (*hostStack, error) {
 			HandleLocal: false, // local traffic comes to us, where LOOPBACK_OUT and LOOPBACK_IN are
 		}),
 	}
-	h.output = newQueue(i, func(w *worker, q queued) {
-		w.n.fromHost++
-		w.originate(q.packet, q.iface)
-	})
+	h.output = newQueue(i, packet.ReasonHostQueueFull, func(w *worker, q queued) { w.originate(q.packet, q.iface) })
 	if err := h.configureTCP(); err != nil {
 		h.stack.Destroy()
 		return nil, err

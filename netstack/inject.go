@@ -27,14 +27,14 @@ func (i *Instance) QueueIn(p *packet.Packet, on *Interface, origin *hooks.Handle
 	if on == nil || on.inst != i || on.loopback() {
 		return i.refuseInjection(p, "queue in", fmt.Errorf("%w: expected an interface with a device, of this instance", ErrInvalid))
 	}
-	return i.queueInjection("queue in", i.injectIn, queued{p, on, origin})
+	return opError("queue in", on.name, i.injectIn.put(queued{p, on, origin}))
 }
 
 // QueueOut sends a packet as if the host stack had sent it (NI_QUEUE_OUT): it is routed and meets PHYSICAL_OUT or, for one
 // of our own addresses, LOOPBACK_OUT and LOOPBACK_IN. It returns at once; packets leave in the order of the calls, on
 // another goroutine. origin, if not nil, names a hook that this packet passes over.
 func (i *Instance) QueueOut(p *packet.Packet, origin *hooks.Handle) error {
-	return i.queueInjection("queue out", i.injectOut, queued{p.Take(), nil, origin})
+	return opError("queue out", "", i.injectOut.put(queued{p.Take(), nil, origin}))
 }
 
 // DirectOut writes a packet to an interface's device before it returns, past all hooks and routes (NI_DIRECT_OUT). It is
@@ -50,7 +50,7 @@ func (i *Instance) DirectOut(p *packet.Packet, out *Interface) error {
 		return i.refuseInjection(p, "direct out", fmt.Errorf("%w: no IP packet: %s", ErrInvalid, packet.ReasonName(reason)))
 	}
 	if wireLen(p) > out.MTU() {
-		i.stats.injected.Add(1)
+		i.stats.direct.Add(1)
 		i.stats.dropped(packet.ReasonTooBig)
 		length := wireLen(p)
 		p.Release()
@@ -59,7 +59,7 @@ func (i *Instance) DirectOut(p *packet.Packet, out *Interface) error {
 	w := directWorkers.Get().(*worker)
 	defer directWorkers.Put(w)
 	w.inst = i
-	w.n.injected++
+	i.stats.direct.Add(1)
 	if missing := p.Offload.Needs() &^ out.features; p.Offload.GSO != packet.GSONone && missing != 0 {
 		w.split(p, atSend, out, nil)
 	} else {
@@ -73,17 +73,8 @@ func (i *Instance) DirectOut(p *packet.Packet, out *Interface) error {
 // directWorkers carry what DirectOut sends: they run no hooks and belong to nobody for long.
 var directWorkers = sync.Pool{New: func() any { return new(worker) }}
 
-func (i *Instance) queueInjection(op string, q *queue, e queued) error {
-	err := q.put(e)
-	if err != nil {
-		i.stats.injected.Add(1)
-		i.stats.dropped(packet.ReasonInjectQueueFull)
-	}
-	return opError(op, "", err)
-}
-
 func (i *Instance) refuseInjection(p *packet.Packet, op string, err error) error {
-	i.stats.injected.Add(1)
+	i.stats.direct.Add(1)
 	i.stats.dropped(packet.ReasonHostRefused)
 	p.Release()
 	return opError(op, "", err)
@@ -91,7 +82,6 @@ func (i *Instance) refuseInjection(p *packet.Packet, op string, err error) error
 
 // carryIn and carryOut are what becomes of queued injections.
 func carryIn(w *worker, q queued) {
-	w.n.injected++
 	if f, ok := w.inst.interfaceByIndex(q.iface.index); !ok || f != q.iface {
 		w.drop(q.packet, packet.ReasonInterfaceDown) // it went while the packet waited
 		return
@@ -99,7 +89,4 @@ func carryIn(w *worker, q queued) {
 	w.ingress(q.iface, q.packet)
 }
 
-func carryOut(w *worker, q queued) {
-	w.n.injected++
-	w.originate(q.packet, nil)
-}
+func carryOut(w *worker, q queued) { w.originate(q.packet, nil) }

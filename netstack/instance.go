@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 
 	"github.com/hooknet/hooknet/hooks"
+	"github.com/hooknet/hooknet/packet"
 )
 
 // Config describes an instance. It is copied by New.
@@ -82,7 +83,8 @@ func New(cfg Config) (*Instance, error) {
 		closing:    make(chan struct{}),
 		done:       make(chan struct{}),
 	}
-	i.injectIn, i.injectOut = newQueue(i, carryIn), newQueue(i, carryOut)
+	i.injectIn = newQueue(i, packet.ReasonInjectQueueFull, carryIn)
+	i.injectOut = newQueue(i, packet.ReasonInjectQueueFull, carryOut)
 	i.interfaces.Store(new([]*Interface))
 	i.icmp.init()
 	i.hooks = hooks.NewStack(hooks.StackConfig{Instance: i.id, Logger: i.log})

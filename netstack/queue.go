@@ -27,10 +27,12 @@ type queued struct {
 // comes.
 type queue struct {
 	inst  *Instance
+	full  hooks.Reason // of packets that find no room
 	carry func(w *worker, q queued)
 
 	mu      sync.Mutex
 	changed sync.Cond
+	given   uint64        // guarded by mu; packets ever put, those refused too
 	waiting []queued      // guarded by mu
 	bytes   int           // guarded by mu; of what waits
 	busy    bool          // guarded by mu; the goroutine carries packets it took
@@ -38,20 +40,22 @@ type queue struct {
 	done    chan struct{} // guarded by mu; nil until the goroutine is started, closed when it has ended
 }
 
-func newQueue(i *Instance, carry func(*worker, queued)) *queue {
-	q := &queue{inst: i, carry: carry}
+func newQueue(i *Instance, full hooks.Reason, carry func(*worker, queued)) *queue {
+	q := &queue{inst: i, full: full, carry: carry}
 	q.changed.L = &q.mu
 	return q
 }
 
-// put adds a packet and takes it over, also on an error, which is ErrQueueFull or ErrClosed; the caller counts it. put does
-// not block.
+// put adds a packet and takes it over, also on an error, which is ErrQueueFull or ErrClosed: then it counts as dropped. put
+// does not block.
 func (q *queue) put(e queued) error {
 	q.mu.Lock()
+	q.given++
 	var err error
+	reason := q.full
 	switch {
 	case q.closed:
-		err = ErrClosed
+		err, reason = ErrClosed, packet.ReasonClosing
 	case len(q.waiting) >= queuePackets || q.bytes >= queueBytes:
 		err = ErrQueueFull
 	default:
@@ -64,6 +68,7 @@ func (q *queue) put(e queued) error {
 	}
 	q.mu.Unlock()
 	if err != nil {
+		q.inst.stats.dropped(reason)
 		e.packet.Release()
 		return err
 	}
@@ -110,6 +115,13 @@ func (q *queue) drain() {
 	for (len(q.waiting) > 0 || q.busy) && !q.closed {
 		q.changed.Wait()
 	}
+}
+
+// count returns how many packets were ever put.
+func (q *queue) count() uint64 {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.given
 }
 
 // close ends the goroutine and drops what waits; nothing is taken from then on. It returns when the goroutine has ended.

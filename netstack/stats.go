@@ -31,12 +31,14 @@ type Stats struct {
 
 // localCounters are a worker's own, published at the end of each batch.
 type localCounters struct {
-	received, fromHost, injected, made, sent, delivered, split, stolen, forwarded uint64
+	received, made, sent, delivered, split, stolen, forwarded uint64
 }
 
 // counters are an instance's, written by all its workers.
 type counters struct {
-	received, fromHost, injected, made, sent, delivered, split, stolen, forwarded atomic.Uint64
+	received, made, sent, delivered, split, stolen, forwarded atomic.Uint64
+
+	direct atomic.Uint64 // injected past the queues, or refused before them
 
 	drops      [packet.NumReasons]atomic.Uint64
 	dropsOther atomic.Uint64 // reasons that hooks made up
@@ -50,8 +52,6 @@ func (c *counters) publish(n *localCounters) {
 		}
 	}
 	add(&c.received, n.received)
-	add(&c.fromHost, n.fromHost)
-	add(&c.injected, n.injected)
 	add(&c.made, n.made)
 	add(&c.sent, n.sent)
 	add(&c.delivered, n.delivered)
@@ -75,8 +75,8 @@ func (i *Instance) Stats() Stats {
 	c := &i.stats
 	s := Stats{
 		Received:  c.received.Load(),
-		FromHost:  c.fromHost.Load(),
-		Injected:  c.injected.Load(),
+		FromHost:  i.host.output.count(),
+		Injected:  c.direct.Load() + i.injectIn.count() + i.injectOut.count(),
 		Made:      c.made.Load(),
 		Sent:      c.sent.Load(),
 		Delivered: c.delivered.Load(),
