@@ -30,11 +30,10 @@ type Router struct {
 	instances []*netstack.Instance // in the order of the file; immutable after Open
 }
 
-// Open builds what the file describes. When it returns, packets flow. It takes the order of the file for everything: in
-// which it is made, and in which errors are reported.
+// Open builds what the file describes. When it returns, packets flow.
 //
-// On an error all that was made has been undone. The error is an [*Error], several of them joined, or that of ctx, which
-// is looked at between one interface and the next.
+// On an error all that was made has been undone. The error is an [*Error], or several of them joined, or that of ctx,
+// which is looked at between one interface and the next.
 func Open(ctx context.Context, file *config.Config, cfg Config) (*Router, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)

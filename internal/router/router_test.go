@@ -4,6 +4,7 @@
 package router_test
 
 import (
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -45,14 +46,23 @@ instances:
 func TestTwoHosts(t *testing.T) {
 	red, blue := newHost(t), newHost(t)
 	file := parse(t, between, red, blue)
-	for _, driver := range []config.Driver{config.DriverAuto, config.DriverWater} {
+	for driver, says := range map[config.Driver]string{
+		config.DriverAuto: "linux driver", config.DriverLinux: "linux driver", config.DriverWater: "water driver",
+	} {
 		t.Run(driver.String(), func(t *testing.T) {
 			for i := range file.Instances[0].Interfaces {
 				file.Instances[0].Interfaces[i].Driver = driver
-				file.Instances[0].Interfaces[i].Offload = driver == config.DriverAuto
+				file.Instances[0].Interfaces[i].Offload = driver != config.DriverWater
 			}
 			before := take(t, red, blue)
 			r := open(t, file, router.Config{})
+			for instance := range r.Instances() {
+				for f := range instance.Interfaces() {
+					if f.Device() != nil && !strings.Contains(fmt.Sprint(f.Device()), says) {
+						t.Errorf("interface %s: %v, want the %s", f.Name(), f.Device(), says)
+					}
+				}
+			}
 			red.ping("10.0.2.2", "fd00:2::2", "10.0.2.1", "fd00:1::1")
 			exchange(t, red, blue, "10.0.2.2")
 			exchange(t, blue, red, "fd00:1::2")
@@ -161,6 +171,7 @@ instances:
     interfaces:
       - name: hn0
         queues: 2
+        offload: false
         addresses: [10.0.1.1/24]
 `)
 	if err := here.Do(func() error {
@@ -168,6 +179,12 @@ instances:
 		link, err := here.Link("hn0")
 		if err != nil || !link.Up || len(link.Addresses) != 0 {
 			t.Errorf("%+v, %v", link, err)
+		}
+		for instance := range r.Instances() {
+			f, ok := instance.Interface("hn0")
+			if !ok || f.Device().Queues() != 2 || f.Device().Features() != 0 {
+				t.Errorf("%v: want 2 queues and no offload", f.Device())
+			}
 		}
 		return r.Close()
 	}); err != nil {
