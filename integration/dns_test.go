@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -123,5 +124,24 @@ func TestDNSFromInstance(t *testing.T) {
 		}
 		serveNames(t, c)
 		dig(t, r.Red, host, "53")
+	}
+}
+
+// dnsmasq over UDP and, when the answer is too long for the asker, over TCP.
+func TestDNSMasq(t *testing.T) {
+	testbed.Require(t, testbed.Root, testbed.TUN, "dig", "dnsmasq")
+	r := testbed.NewRouter(t, testbed.RouterConfig{})
+	long := strings.Repeat("x", 250)
+	server := r.Blue.Start(t, "dnsmasq", "--no-daemon", "--conf-file=/dev/null", "--user=root", "--no-resolv", "--no-hosts", "--bind-interfaces", "--log-facility=-",
+		"--address=/small.test/192.0.2.7", "--txt-record=large.test,"+strings.Join(slices.Repeat([]string{long}, 6), ","))
+	server.Await(t, "started")
+	for _, host := range []string{testbed.Blue4, testbed.Blue6} {
+		if out := r.Red.Run(t, "dig", "@"+host, "+tries=1", "+time=5", "small.test", "A"); !strings.Contains(out, "192.0.2.7") {
+			t.Errorf("%s", out)
+		}
+		out := r.Red.Run(t, "dig", "@"+host, "+tries=1", "+time=5", "+bufsize=512", "large.test", "TXT")
+		if strings.Count(out, long) != 6 || !strings.Contains(out, "(TCP)") {
+			t.Errorf("want a long answer by TCP:\n%s", out)
+		}
 	}
 }

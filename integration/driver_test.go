@@ -4,6 +4,7 @@
 package integration_test
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"strings"
@@ -39,8 +40,9 @@ func TestDrivers(t *testing.T) {
 				serveFiles(t, r.Blue.Listen(t, "tcp", net.JoinHostPort(target, "80")))
 				curl(t, r.Red, net.JoinHostPort(target, "80"), mediumFile)
 				upload(t, r.Red, net.JoinHostPort(target, "80"), mediumFile)
-				server.tcp(t, r.Red, target)
 			}
+			server.tcp(t, r.Red, testbed.Blue4)
+			server.tcp(t, r.Red, testbed.Blue6, "-R")
 			server.udp(t, r.Red, testbed.Blue4)
 			pingSizes(t, r.Red, testbed.Left4, 56)
 			serveInstance(t, r, testbed.Right4+":80")
@@ -62,34 +64,36 @@ func serveInstance(t *testing.T, r *testbed.Router, address string) {
 	serveFiles(t, l)
 }
 
-// tapSilence is how long nothing must have come before a test takes it that nothing will.
-const tapSilence = time.Second
-
 // The MTU is that of the device, also where superpackets are cut for it.
 func TestDriversCutToMTU(t *testing.T) {
-	testbed.Require(t, testbed.Root, testbed.TUN, "iperf3")
+	testbed.Require(t, testbed.Root, testbed.TUN, "curl")
 	for name, driver := range map[string]tun.Driver{"linux": tun.DriverLinux, "water": tun.DriverWater} {
 		t.Run(name, func(t *testing.T) {
 			r := testbed.NewRouter(t, testbed.RouterConfig{Right: testbed.LinkConfig{Driver: driver, NoOffload: true, MTU: 1400}})
-			server := startIperf(t, r.Blue)
 			for _, target := range []string{testbed.Blue4, testbed.Blue6} {
+				serveFiles(t, r.Blue.Listen(t, "tcp", net.JoinHostPort(target, "80")))
 				tap := r.Blue.Tap(t, testbed.TapConfig{Device: "right"})
+				ctx, stop := context.WithCancel(t.Context())
 				largest := make(chan int)
-				go func() { // ends when the tap has seen nothing for a second
+				go func() { // ends when nothing comes any more after stop
 					n := 0
 					for {
-						b, err := tap.Receive(tapSilence)
-						if err != nil {
+						b, err := tap.Receive(100 * time.Millisecond)
+						n = max(n, len(b))
+						if err != nil && ctx.Err() != nil {
 							largest <- n
 							return
 						}
-						n = max(n, len(b))
 					}
 				}()
-				server.tcp(t, r.Red, target)
+				upload(t, r.Red, net.JoinHostPort(target, "80"), mediumFile)
+				stop()
 				if n := <-largest; n != 1400 {
 					t.Errorf("%s: the largest packet has %d bytes, want 1400", target, n)
 				}
+			}
+			if s := r.Instance.Stats(); s.Split < 100 {
+				t.Errorf("only %d superpackets were cut", s.Split)
 			}
 		})
 	}

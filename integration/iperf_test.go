@@ -63,7 +63,7 @@ func (s *iperfServer) run(t testing.TB, from *testbed.Namespace, target string, 
 }
 
 // tcp wants data to get through: how fast is not the matter here.
-func (s *iperfServer) tcp(t *testing.T, from *testbed.Namespace, target string, args ...string) {
+func (s *iperfServer) tcp(t testing.TB, from *testbed.Namespace, target string, args ...string) {
 	t.Helper()
 	got := s.run(t, from, target, time.Second, args...)
 	t.Logf("%s %v: %.2f Gbit/s, %d retransmits", target, args, got.End.Received.BitsPerSecond/1e9, got.End.Sent.Retransmits)
@@ -74,7 +74,7 @@ func (s *iperfServer) tcp(t *testing.T, from *testbed.Namespace, target string, 
 
 // udp sends datagrams at a rate that no machine should mind, and wants none lost on the way: only a receiving program that is
 // not given the processor in time may lose some, in front of its socket.
-func (s *iperfServer) udp(t *testing.T, from *testbed.Namespace, target string, args ...string) {
+func (s *iperfServer) udp(t testing.TB, from *testbed.Namespace, target string, args ...string) {
 	t.Helper()
 	before := overflows(t, from, s.in)
 	sum := s.run(t, from, target, time.Second, append([]string{"-u", "-b", "20M"}, args...)...).End.Sum
@@ -86,7 +86,7 @@ func (s *iperfServer) udp(t *testing.T, from *testbed.Namespace, target string, 
 }
 
 // overflows returns how many datagrams found the socket's buffer full, in all namespaces and both families together.
-func overflows(t *testing.T, namespaces ...*testbed.Namespace) int {
+func overflows(t testing.TB, namespaces ...*testbed.Namespace) int {
 	t.Helper()
 	total := 0
 	for _, n := range namespaces {
@@ -122,7 +122,7 @@ func overflows(t *testing.T, namespaces ...*testbed.Namespace) int {
 	return total
 }
 
-func atoi(t *testing.T, s string) int {
+func atoi(t testing.TB, s string) int {
 	t.Helper()
 	n, err := strconv.Atoi(s)
 	if err != nil {

@@ -5,8 +5,11 @@ package testbed
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,11 +21,12 @@ import (
 	"github.com/hooknet/hooknet/internal/hostnet/hostnettest"
 )
 
-// A Namespace is a host of the network: a network namespace with the kernel's TCP/IP in it. It has no name outside the
-// test, and nothing but a loopback link to begin with.
+// A Namespace is a host of the network: a network namespace with the kernel's TCP/IP in it. It has nothing but a
+// loopback link to begin with.
 type Namespace struct {
 	bed   *Bed
 	name  string
+	file  string // in /run/netns, or empty
 	ns    *hostnet.Namespace
 	links []string // that it was born with
 }
@@ -33,7 +37,26 @@ func (b *Bed) Namespace(name string) *Namespace {
 	b.t.Helper()
 	ns, err := hostnet.New()
 	hostnettest.Require(b.t, string(Root), err)
-	n := &Namespace{bed: b, name: name, ns: ns}
+	return b.adopt(&Namespace{bed: b, name: name, ns: ns})
+}
+
+// NamedNamespace makes a namespace that other programs can find, by its SystemName, until the end of the test. This takes
+// root: a user namespace is not enough.
+func (b *Bed) NamedNamespace(name string) *Namespace {
+	b.t.Helper()
+	for number := 1; ; number++ {
+		file := fmt.Sprintf("testbed-%s-%d", name, number)
+		ns, err := hostnet.Create(file)
+		if errors.Is(err, fs.ErrExist) {
+			continue // another test's
+		}
+		hostnettest.Require(b.t, string(Root), err)
+		return b.adopt(&Namespace{bed: b, name: name, file: file, ns: ns})
+	}
+}
+
+func (b *Bed) adopt(n *Namespace) *Namespace {
+	b.t.Helper()
 	b.namespaces = append(b.namespaces, n)
 	n.links = n.linkNames()
 	n.configure(hostnet.LinkConfig{Name: "lo"})
@@ -43,11 +66,22 @@ func (b *Bed) Namespace(name string) *Namespace {
 // Name returns the name that Bed.Namespace was given.
 func (n *Namespace) Name() string { return n.name }
 
+// SystemName returns the name by which ip-netns(8) and configuration files know the namespace: of its file in /run/netns.
+// It is empty unless NamedNamespace made it.
+func (n *Namespace) SystemName() string { return n.file }
+
 func (n *Namespace) configure(cfg hostnet.LinkConfig) {
 	n.bed.t.Helper()
 	if err := n.ns.Configure(cfg); err != nil {
 		n.bed.t.Fatalf("testbed: %s: %v", n.name, err)
 	}
+}
+
+// SetUp brings up a device that the test itself has made in the namespace, and gives it an MTU in bytes (0: as it is),
+// addresses, and a queue as long as that of a Link.
+func (n *Namespace) SetUp(device string, mtu int, addresses ...netip.Prefix) {
+	n.bed.t.Helper()
+	n.configure(hostnet.LinkConfig{Name: device, MTU: mtu, TxQueueLen: defaultTxQueueLen, NoAutoconf: true, Addresses: addresses})
 }
 
 func (n *Namespace) linkNames() []string {
@@ -122,7 +156,7 @@ func (n *Namespace) Dial(ctx context.Context, network, address string) (net.Conn
 }
 
 // patience is how long what must happen soon may take: a device to go, a program to end.
-const patience = 5 * time.Second
+const patience = 3 * time.Second
 
 // eventually polls until there is nothing to complain about, and returns the last complaint if there always was.
 func eventually(complaint func() string) string {
@@ -141,7 +175,11 @@ func (n *Namespace) close() {
 	if s := eventually(n.leftovers); s != "" {
 		n.bed.t.Errorf("testbed: left behind in namespace %s: %s", n.name, s)
 	}
-	if err := n.ns.Close(); err != nil {
+	err := n.ns.Close()
+	if n.file != "" {
+		err = errors.Join(err, hostnet.Delete(n.file))
+	}
+	if err != nil {
 		n.bed.t.Errorf("testbed: %s: %v", n.name, err)
 	}
 }
