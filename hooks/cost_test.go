@@ -33,6 +33,9 @@ func TestRunAllocatesNothing(t *testing.T) {
 		if allocated := testing.AllocsPerRun(1000, func() { e.Run(7, p) }); allocated != 0 {
 			t.Errorf("%s: %v allocations per run", name, allocated)
 		}
+		if allocated := testing.AllocsPerRun(1000, func() { e.RunExcept(7, p, nil) }); allocated != 0 {
+			t.Errorf("%s: %v allocations per run with an origin", name, allocated)
+		}
 		if allocated := testing.AllocsPerRun(1000, func() { e.Active(); e.Flags() }); allocated != 0 {
 			t.Errorf("%s: %v allocations to ask", name, allocated)
 		}

@@ -99,7 +99,7 @@ type entry struct {
 	hintValue string // empty unless hint is HintBefore or HintAfter
 	flags     Flags
 
-	passed atomic.Uint64 // runs that passed it over, see RunExcept
+	passed atomic.Uint64 // runs that reached it but passed it over, see RunExcept
 
 	// Guarded by the stack's mu.
 	removed   bool

@@ -59,8 +59,11 @@ func (e *Event[C]) Observe(observer func(Probe[C])) {
 	e.publish()
 }
 
-// probe calls the observer of the chain that a run is in.
+// probe calls the observer of the chain that a run is in, if it has one.
 func (e *Event[C]) probe(ch *chain[C], p Probe[C]) {
+	if ch.observer == nil {
+		return
+	}
 	defer func() {
 		if cause := recover(); cause != nil && e.turnOff(ch.observer) {
 			e.logPanic("observer panicked", p.Point.String(), cause)
@@ -80,19 +83,4 @@ func (e *Event[C]) turnOff(observer *func(Probe[C])) bool {
 	e.observer = nil
 	e.publish()
 	return true
-}
-
-// runObserved is the loop of run with its probes.
-func (e *Event[C]) runObserved(ch *chain[C], i *int, c C) (verdict Verdict) {
-	e.probe(ch, Probe[C]{Point: ProbeRunStart, Context: c})
-	for ; *i < len(ch.calls); *i++ {
-		name := ch.hooks[*i].name
-		e.probe(ch, Probe[C]{Point: ProbeHookStart, Hook: name, Context: c})
-		verdict = ch.calls[*i](c)
-		e.probe(ch, Probe[C]{Point: ProbeHookEnd, Hook: name, Verdict: verdict, Context: c})
-		if verdict != Accept {
-			break
-		}
-	}
-	return verdict
 }

@@ -169,3 +169,15 @@ func TestCountersNeverGoBack(t *testing.T) {
 	wantEqual(t, "hook_hits", hits(e), []uint64{3, 1})
 	wantCounts(t, e, 2, 0, 3)
 }
+
+// An observer sees runs that pass a hook over, without that hook.
+func TestObserverRunExcept(t *testing.T) {
+	e := newEvent(t)
+	a := register(t, e, marking("a"))
+	register(t, e, marking("b"))
+	take := watch(e)
+	wantEqual(t, "verdict", e.RunExcept(0, &packet{}, a), hooks.Accept)
+	wantEqual(t, "seen", take(), []string{"run start, met 0", "hook start b, met 0", "hook end b accept, met 1", "run end accept, met 1"})
+	wantEqual(t, "hook_hits", hits(e), []uint64{0, 1})
+	wantCounts(t, e, 2, 0, 1)
+}

@@ -25,10 +25,18 @@ func (e *Event[C]) Run(slot uint32, c C) Verdict {
 	if e.interested.Load() == 0 {
 		return Accept
 	}
-	return e.run(slot, c)
+	return e.run(slot, c, nil)
 }
 
-// run is Run if something is hooked. insideHook looks for its name.
+// RunExcept is Run for what one of the hooks has put back on its way: the hook
+// that origin stands for is passed over, and not counted. nil, a handle of another
+// event, or of a hook that is gone, passes nothing over.
+func (e *Event[C]) RunExcept(slot uint32, c C, origin *Handle) Verdict {
+	return e.run(slot, c, origin)
+}
+
+// run is Run if something is hooked, and RunExcept. insideHook looks for its
+// name.
 //
 // A chain counts the runs that enter and leave it, so that whoever replaces it
 // knows when it is quiet (snapshot.quiet):
@@ -45,7 +53,7 @@ func (e *Event[C]) Run(slot uint32, c C) Verdict {
 // last of them finds the chain quiet. So nobody ever polls.
 //
 //go:noinline
-func (e *Event[C]) run(slot uint32, c C) (verdict Verdict) {
+func (e *Event[C]) run(slot uint32, c C, origin *Handle) (verdict Verdict) {
 	ch := e.running.Load()
 	if ch == nil {
 		return Accept
@@ -55,7 +63,7 @@ func (e *Event[C]) run(slot uint32, c C) (verdict Verdict) {
 	if e.running.Load() != ch {
 		st.in.Add(^uint64(0))
 		e.left()
-		return e.run(slot, c)
+		return e.run(slot, c, origin)
 	}
 
 	at, returned := 0, false // hook number at is being called
@@ -69,8 +77,8 @@ func (e *Event[C]) run(slot uint32, c C) (verdict Verdict) {
 			e.left()
 		}
 	}()
-	if ch.observer != nil {
-		verdict = e.runObserved(ch, &at, c)
+	if ch.observer != nil || origin != nil {
+		verdict = e.runSpecial(ch, &at, c, origin)
 	} else {
 		verdict = Accept
 		for i, call := range ch.calls {
@@ -90,6 +98,26 @@ func (e *Event[C]) run(slot uint32, c C) (verdict Verdict) {
 		e.probe(ch, Probe[C]{Point: ProbeRunEnd, Verdict: verdict, Context: c})
 	}
 	return verdict
+}
+
+// runSpecial is the loop of run if the event is observed or a hook is to be
+// passed over.
+func (e *Event[C]) runSpecial(ch *chain[C], at *int, c C, origin *Handle) Verdict {
+	e.probe(ch, Probe[C]{Point: ProbeRunStart, Context: c})
+	for i, h := range ch.hooks {
+		*at = i
+		if origin != nil && origin.entry == h {
+			h.passed.Add(1)
+			continue
+		}
+		e.probe(ch, Probe[C]{Point: ProbeHookStart, Hook: h.name, Context: c})
+		verdict := ch.calls[i](c)
+		e.probe(ch, Probe[C]{Point: ProbeHookEnd, Hook: h.name, Verdict: verdict, Context: c})
+		if verdict != Accept {
+			return verdict
+		}
+	}
+	return Accept
 }
 
 // outcome returns what Run returns if a hook has ended the run with v.
@@ -114,13 +142,9 @@ func (e *Event[C]) broken(ch *chain[C], st *stripe, at int, cause any, c C) Verd
 		e.left()
 		return verdict
 	}
-	if ch.observer != nil {
-		e.probe(ch, Probe[C]{Point: ProbeHookEnd, Hook: h.name, Verdict: verdict, Context: c})
-	}
+	e.probe(ch, Probe[C]{Point: ProbeHookEnd, Hook: h.name, Verdict: verdict, Context: c})
 	verdict = e.outcome(verdict)
-	if ch.observer != nil {
-		e.probe(ch, Probe[C]{Point: ProbeRunEnd, Verdict: verdict, Context: c})
-	}
+	e.probe(ch, Probe[C]{Point: ProbeRunEnd, Verdict: verdict, Context: c})
 	st.out.Add(1)
 	if first := e.countPanic(h); first {
 		e.logPanic("hook panicked", h.name, cause)
