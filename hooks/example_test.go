@@ -523,3 +523,78 @@ func ExampleStack_Close() {
 	// hooks: close stack (instance 1): busy: hook inet/PHYSICAL_IN/forgotten
 	// <nil>
 }
+
+// A hook that puts packets back on their way does not want them again.
+func ExampleEvent_RunExcept() {
+	event := exampleEvent()
+	queue := make(chan *Message, 1)
+	handle := must(event.Register(hooks.Hook[*Message]{Name: "delay", Func: func(m *Message) hooks.Verdict {
+		queue <- m
+		return hooks.Steal
+	}}))
+	fmt.Println(event.Run(0, &Message{"hello"}))
+	fmt.Println(event.RunExcept(0, <-queue, handle))
+	// Output:
+	// steal
+	// accept
+}
+
+// A shut-down event keeps its hooks, which are called as long as it is run.
+func ExampleEvent_Shutdown() {
+	event := exampleEvent()
+	must(event.Register(hooks.Hook[*Message]{Name: "fw", Func: func(*Message) hooks.Verdict { return hooks.Drop }}))
+	check(event.Shutdown())
+	_, err := event.Register(pass("late"))
+	fmt.Println(errors.Is(err, hooks.ErrShutdown), event.Run(0, &Message{}))
+	// Output: true drop
+}
+
+func ExampleFamily_Shutdown() {
+	inet := exampleEvent().Family()
+	must(inet.Stack().Notify("example", told))
+	check(inet.Shutdown())
+	_, err := hooks.AddEvent[*Message](inet, hooks.EventConfig{Name: "FORWARDING"})
+	fmt.Println(err)
+	// Output:
+	// register inet
+	// unregister inet
+	// hooks: add event inet/FORWARDING (instance 1): shut down
+}
+
+func ExampleStack_Shutdown() {
+	event := exampleEvent()
+	handle := must(event.Register(pass("fw")))
+	check(event.Family().Stack().Shutdown())
+	_, err := event.Register(pass("late"))
+	fmt.Println(err)
+	fmt.Println(handle.Unregister()) // what is there can always be taken away
+	// Output:
+	// hooks: register inet/PHYSICAL_IN/late (instance 1): shut down
+	// <nil>
+}
+
+// A stack goes when everything in it has been removed and left.
+func ExampleStack_Remove() {
+	event := exampleEvent()
+	stack := event.Family().Stack()
+	check(stack.Remove())
+	fmt.Println(stack.Leftovers())
+	check(event.Remove())
+	check(event.Family().Remove())
+	<-stack.Gone()
+	fmt.Println(stack.Remove())
+	// Output:
+	// [family inet event inet/PHYSICAL_IN]
+	// hooks: remove stack (instance 1): no longer registered
+}
+
+func ExampleNotifier_Unregister() {
+	event := exampleEvent()
+	notifier := must(event.Notify("example", told))
+	must(event.Register(pass("fw")))
+	check(notifier.Unregister()) // every register gets its unregister
+	must(event.Register(pass("nat")))
+	// Output:
+	// register inet/PHYSICAL_IN/fw
+	// unregister inet/PHYSICAL_IN/fw
+}

@@ -170,20 +170,24 @@ type history struct {
 	depth     int
 }
 
-func TestHistoryModel(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		h := &history{
-			t: t, stack: newStack(), families: map[string]*hooks.Family{}, events: map[string]*hooks.Event[*packet]{},
-			handles: map[string]*hooks.Handle{}, notifiers: map[modelNotifier]*hooks.Notifier{}, budget: 10,
+func TestHistoryModel(t *testing.T) { rapid.Check(t, compareHistory) }
+
+func FuzzHistory(f *testing.F) { f.Fuzz(rapid.MakeFuzz(compareHistory)) }
+
+// compareHistory makes random changes and compares what is told, and what is
+// there, with the model.
+func compareHistory(t *rapid.T) {
+	h := &history{
+		t: t, stack: newStack(), families: map[string]*hooks.Family{}, events: map[string]*hooks.Event[*packet]{},
+		handles: map[string]*hooks.Handle{}, notifiers: map[modelNotifier]*hooks.Notifier{}, budget: 10,
+	}
+	for range rapid.IntRange(1, 40).Draw(t, "steps") {
+		h.step()
+		if !slices.Equal(h.told, h.model.told) {
+			t.Fatalf("told\n%s\nwant\n%s", strings.Join(h.told, "\n"), strings.Join(h.model.told, "\n"))
 		}
-		for range rapid.IntRange(1, 40).Draw(t, "steps") {
-			h.step()
-			if !slices.Equal(h.told, h.model.told) {
-				t.Fatalf("told\n%s\nwant\n%s", strings.Join(h.told, "\n"), strings.Join(h.model.told, "\n"))
-			}
-			h.checkPresent()
-		}
-	})
+		h.checkPresent()
+	}
 }
 
 func (h *history) callback(n modelNotifier) func(hooks.Notification) {

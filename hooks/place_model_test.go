@@ -156,53 +156,57 @@ func anyOrder(list []modelHook) bool {
 	return try(nil, list)
 }
 
-func TestPlacementModel(t *testing.T) {
+func TestPlacementModel(t *testing.T) { rapid.Check(t, comparePlacement) }
+
+func FuzzPlacement(f *testing.F) { f.Fuzz(rapid.MakeFuzz(comparePlacement)) }
+
+// comparePlacement registers and unregisters at random and compares the order
+// with the model's.
+func comparePlacement(t *rapid.T) {
 	pool := []string{"a", "b", "c", "d", "e", "x"}
-	rapid.Check(t, func(t *rapid.T) {
-		e := newEventForModel(t)
-		var model []modelHook
-		handles := map[string]*hooks.Handle{}
-		for range rapid.IntRange(1, 20).Draw(t, "steps") {
-			name := rapid.SampledFrom(pool).Draw(t, "name")
-			if h := handles[name]; h != nil {
-				if rapid.Bool().Draw(t, "unregister") {
-					if err := h.Unregister(); err != nil {
-						t.Fatal(err)
-					}
-					delete(handles, name)
-					model = slices.DeleteFunc(model, func(h modelHook) bool { return h.name == name })
+	e := newEventForModel(t)
+	var model []modelHook
+	handles := map[string]*hooks.Handle{}
+	for range rapid.IntRange(1, 20).Draw(t, "steps") {
+		name := rapid.SampledFrom(pool).Draw(t, "name")
+		if h := handles[name]; h != nil {
+			if rapid.Bool().Draw(t, "unregister") {
+				if err := h.Unregister(); err != nil {
+					t.Fatal(err)
 				}
-			} else {
-				h := modelHook{name: name, hint: hooks.Hint(rapid.IntRange(0, 4).Draw(t, "hint"))}
-				if h.hint == hooks.HintBefore || h.hint == hooks.HintAfter {
-					h.value = rapid.SampledFrom(slices.DeleteFunc(slices.Clone(pool), func(s string) bool { return s == name })).Draw(t, "value")
-				}
-				placed := modelPlace(model, h)
-				if possible := anyOrder(append(slices.Clone(model), h)); possible != (placed != nil) {
-					t.Fatalf("the model is wrong: %v into %v gives %v", h, model, placed)
-				}
-				handle, err := e.Register(hinted(h.name, h.hint, h.value))
-				switch {
-				case placed != nil && err != nil:
-					t.Fatalf("%v into %v: %v, want %v", h, model, err, placed)
-				case placed == nil:
-					checkConflict(t, err, model, h)
-				default:
-					handles[name], model = handle, placed
-				}
+				delete(handles, name)
+				model = slices.DeleteFunc(model, func(h modelHook) bool { return h.name == name })
 			}
-			var want []string
-			for _, h := range model {
-				want = append(want, h.name)
+		} else {
+			h := modelHook{name: name, hint: hooks.Hint(rapid.IntRange(0, 4).Draw(t, "hint"))}
+			if h.hint == hooks.HintBefore || h.hint == hooks.HintAfter {
+				h.value = rapid.SampledFrom(slices.DeleteFunc(slices.Clone(pool), func(s string) bool { return s == name })).Draw(t, "value")
 			}
-			if got := names(e); got != strings.Join(want, " ") {
-				t.Fatalf("got order %q, want %q", got, want)
+			placed := modelPlace(model, h)
+			if possible := anyOrder(append(slices.Clone(model), h)); possible != (placed != nil) {
+				t.Fatalf("the model is wrong: %v into %v gives %v", h, model, placed)
 			}
-			if _, met := run(e); met != strings.Join(want, " ") {
-				t.Fatalf("ran %q, want %q", met, want)
+			handle, err := e.Register(hinted(h.name, h.hint, h.value))
+			switch {
+			case placed != nil && err != nil:
+				t.Fatalf("%v into %v: %v, want %v", h, model, err, placed)
+			case placed == nil:
+				checkConflict(t, err, model, h)
+			default:
+				handles[name], model = handle, placed
 			}
 		}
-	})
+		var want []string
+		for _, h := range model {
+			want = append(want, h.name)
+		}
+		if got := names(e); got != strings.Join(want, " ") {
+			t.Fatalf("got order %q, want %q", got, want)
+		}
+		if _, met := run(e); met != strings.Join(want, " ") {
+			t.Fatalf("ran %q, want %q", met, want)
+		}
+	}
 }
 
 // checkConflict checks that the hooks named in err, with h, are indeed in
