@@ -40,8 +40,9 @@ type Instance struct {
 	log        *slog.Logger
 	forwarding bool
 
-	hooks  *hooks.Stack
-	points hookPoints
+	hooks     *hooks.Stack
+	points    hookPoints
+	protocols protocols
 
 	fib  *fib
 	host *hostStack
@@ -58,8 +59,8 @@ type Instance struct {
 	closed     bool                         // guarded by mu
 
 	shutdown sync.Once
-	closing chan struct{} // closed by the first Close
-	done    chan struct{} // closed when Close has finished
+	closing  chan struct{} // closed by the first Close
+	done     chan struct{} // closed when Close has finished
 }
 
 // New makes an instance with a loopback interface (lo, index 1, 127.0.0.1/8 and ::1/128) and no other. Close it to get
@@ -88,6 +89,9 @@ func New(cfg Config) (*Instance, error) {
 	i.interfaces.Store(new([]*Interface))
 	i.icmp.init()
 	i.hooks = hooks.NewStack(hooks.StackConfig{Instance: i.id, Logger: i.log})
+	if err := i.protocols.open(i); err != nil {
+		return nil, opError("new instance", cfg.Name, err)
+	}
 	if err := i.points.open(i.hooks, cfg.PanicLimit); err != nil {
 		return nil, opError("new instance", cfg.Name, err)
 	}
@@ -146,11 +150,13 @@ func (i *Instance) Interface(name string) (*Interface, bool) {
 	return nil, false
 }
 
-// Shutdown announces the instance's end: its events and families are shut down, everybody who watches them is told, and
-// nobody may register anything more (hooks.ErrShutdown). Packets and hooks go on; hooks can be unregistered. It is the first
-// half of Close, for owners who have something to do in between. Further calls do nothing.
+// Shutdown announces the instance's end: there are no protocols any more, its events and families are shut down, everybody
+// who watches them is told, and nobody may register anything more (ErrClosed). Packets and hooks go on; what is registered
+// or held can be given back. It is the first half of Close, for owners who have something to do in between. Further calls
+// do nothing.
 func (i *Instance) Shutdown() {
 	i.shutdown.Do(func() {
+		i.protocols.shutdown()
 		if err := i.points.shutdown(i.hooks); err != nil {
 			i.log.Warn("shutdown of hook points", "error", err)
 		}
@@ -181,6 +187,9 @@ func (i *Instance) Close() error {
 	i.host.destroy()
 	if err := i.points.remove(i.hooks); err != nil {
 		i.log.Warn("instance closed with hooks or notifiers still registered", "error", err)
+	}
+	if left := i.protocols.close(); len(left) > 0 {
+		i.log.Warn("instance closed with protocols still in use", "left", left)
 	}
 	return errors.Join(errs...)
 }

@@ -18,10 +18,11 @@ type hookPoints struct {
 	observing [packet.NumFamilies]*hooks.Event[packet.Observation]
 	nic       [packet.NumFamilies]*hooks.Event[packet.NICEvent]
 
-	all [packet.NumFamilies][packet.NumEvents]hookPoint
+	families [packet.NumFamilies]*hooks.Family
+	all      [packet.NumFamilies][packet.NumEvents]hookPoint
 }
 
-// A hookPoint is an event of any kind, to its provider.
+// A hookPoint is an event of any kind, or a family, to its provider.
 type hookPoint interface {
 	Shutdown() error
 	Remove() error
@@ -46,6 +47,7 @@ func (h *hookPoints) open(stack *hooks.Stack, panicLimit int) error {
 		if err != nil {
 			return err
 		}
+		h.families[family] = f
 		events := opened
 		if family == packet.ARP {
 			events = openedARP
@@ -73,15 +75,18 @@ func (h *hookPoints) open(stack *hooks.Stack, panicLimit int) error {
 	return nil
 }
 
-// shutdown announces the end of all events, then of their family: nobody may add anything from now on.
-func (h *hookPoints) shutdown(stack *hooks.Stack) error { return h.each(stack, hookPoint.Shutdown) }
+// shutdown announces the end of all events, then of their family: nobody may add anything from now on, nor to what others
+// have added to the stack.
+func (h *hookPoints) shutdown(stack *hooks.Stack) error {
+	return errors.Join(h.each(hookPoint.Shutdown), stack.Shutdown())
+}
 
 // remove takes all events and families away. Who still holds something is named in the error; it keeps nothing running.
 func (h *hookPoints) remove(stack *hooks.Stack) error {
-	return errors.Join(h.each(stack, hookPoint.Remove), stack.Close())
+	return errors.Join(h.each(hookPoint.Remove), stack.Close())
 }
 
-func (h *hookPoints) each(stack *hooks.Stack, end func(hookPoint) error) error {
+func (h *hookPoints) each(end func(hookPoint) error) error {
 	var errs []error
 	for _, family := range hookFamilies {
 		for _, event := range closed {
@@ -89,11 +94,7 @@ func (h *hookPoints) each(stack *hooks.Stack, end func(hookPoint) error) error {
 				errs = append(errs, end(e))
 			}
 		}
-		f, err := stack.Family(family.String())
-		if err == nil {
-			err = end(f)
-		}
-		errs = append(errs, err)
+		errs = append(errs, end(h.families[family]))
 	}
 	return errors.Join(errs...)
 }
