@@ -155,5 +155,5 @@
 //
 //	net_inject_alloc(9F)                 none: a literal
 //	net_inject_free(9F)                  none: garbage collected
-//	net_inject(9F)                       netstack (later)
+//	net_inject(9F)                       netstack.Instance.QueueIn, netstack.Instance.QueueOut, netstack.Instance.DirectOut
 package hooks
