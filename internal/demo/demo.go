@@ -60,11 +60,12 @@ func (n *network) demonstrate(ctx context.Context, cfg Config) (report *Report, 
 	defer func() { err = errors.Join(err, s.close()) }()
 
 	report = &Report{
-		System:          fmt.Sprintf("%s, %s/%s, %d processors", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU()),
+		System:          fmt.Sprintf("%s/%s, %s", runtime.GOOS, runtime.GOARCH, runtime.Version()),
+		Processors:      runtime.GOMAXPROCS(0),
 		Topology:        n.topology(),
 		TransferSeconds: cfg.Transfer.Seconds(),
 	}
-	run := &runner{network: n, hooks: h, report: report, progress: cfg.Progress, transfer: cfg.Transfer}
+	run := &runner{network: n, hooks: h, report: report, progress: cfg.Progress, transfer: cfg.Transfer, patience: patience}
 	for _, c := range run.checks() {
 		if err := run.check(ctx, c); err != nil {
 			return nil, err
@@ -81,6 +82,7 @@ type runner struct {
 	report   *Report
 	progress func(string)
 	transfer time.Duration
+	patience time.Duration
 }
 
 // A trial is something to be tried out, for one family, or with family 0 for none in particular.
@@ -89,12 +91,15 @@ type trial struct {
 	doing    string // for progress
 	family   packet.Family
 	expected string
-	try      func(context.Context, packet.Family) (seen string, err error)
+	try      tryFunc
 }
 
-// patience is how long a check that does not get on may take. All the ways are inside one machine: what has not arrived
-// by then will not.
-const patience = 3 * time.Second
+// A tryFunc returns what it saw, or why that is not what was expected. It gives up when the context is done.
+type tryFunc func(context.Context, packet.Family) (seen string, err error)
+
+// patience is how long something is waited for. All ways are inside one machine: what has not arrived by then, even on a
+// busy one, will not.
+const patience = 10 * time.Second
 
 // check tries one thing. The error is that of ctx: everything else is a result.
 func (r *runner) check(ctx context.Context, t trial) error {
@@ -102,30 +107,33 @@ func (r *runner) check(ctx context.Context, t trial) error {
 	step := t.doing
 	if t.family != 0 {
 		c.Family = t.family.String()
-		step += ", " + common[t.family]
+		step += ", " + common[c.Family]
 	}
 	r.progress(step)
-	limited, cancel := context.WithTimeout(ctx, patience+r.transfer)
+	limited, cancel := context.WithTimeout(ctx, r.patience+r.transfer)
 	defer cancel()
+	start := time.Now()
 	seen, err := t.try(limited, t.family)
-	if ctx.Err() != nil {
+	c.Seconds = seconds(time.Since(start))
+	switch {
+	case ctx.Err() != nil:
 		return context.Cause(ctx)
-	}
-	c.OK, c.Seen = err == nil, seen
-	if err != nil {
+	case err == nil:
+		c.OK, c.Seen = true, seen
+	case limited.Err() != nil:
+		c.Seen = fmt.Sprintf("nothing more after %g s (%v)", c.Seconds, err)
+		r.patience /= 2 // where one thing is stuck others will be
+	default:
 		c.Seen = err.Error()
 	}
 	r.report.Checks = append(r.report.Checks, c)
 	return nil
 }
 
-// common is what people call the families.
-var common = map[packet.Family]string{packet.Inet: "IPv4", packet.Inet6: "IPv6"}
-
 // checks lists the trials in the order in which they run: the last ones look back at the others.
 func (r *runner) checks() []trial {
 	var list []trial
-	each := func(name, doing string, expected func(packet.Family) string, try func(context.Context, packet.Family) (string, error)) {
+	each := func(name, doing string, expected func(packet.Family) string, try tryFunc) {
 		for _, family := range families {
 			list = append(list, trial{name, doing, family, expected(family), try})
 		}
@@ -142,23 +150,23 @@ func (r *runner) checks() []trial {
 	each("UDP echo", "UDP echoes", func(f packet.Family) string {
 		return fmt.Sprintf("%d datagrams echoed by %s", len(datagramSizes), at(blueHost.of(f), echoPort))
 	}, r.echo)
-	each("port 23", "knocking at a blocked port", func(f packet.Family) string {
+	each("blocked port", "knocking at a blocked port", func(f packet.Family) string {
 		return fmt.Sprintf("no way to %s", at(blueHost.of(f), blockedPort))
 	}, r.knock)
-	each("router", "HTTP from the router itself", func(f packet.Family) string {
+	each("to router", "HTTP from the router itself", func(f packet.Family) string {
 		return fmt.Sprintf("%s, served by %s", size(pageSize), at(redSide.of(f), servicePort))
 	}, r.visitRouter)
 	each("loopback", "HTTP inside the router", func(f packet.Family) string {
 		return fmt.Sprintf("%s, served by %s", size(pageSize), at(blueSide.of(f), servicePort))
 	}, r.visitItself)
 	list = append(list,
-		trial{"TCP", fmt.Sprintf("TCP through the router for %v", r.transfer), 0, "bytes that arrive", r.measureRouter},
-		trial{"veth", fmt.Sprintf("TCP without a router for %v", r.transfer), 0, "bytes that arrive", r.measureDirect},
+		trial{"TCP", fmt.Sprintf("TCP through the router for %v", r.transfer), packet.Inet, "bytes that arrive", r.measureRouter},
+		trial{"TCP, veth", fmt.Sprintf("TCP without a router for %v", r.transfer), packet.Inet, "bytes that arrive", r.measureDirect},
 	)
 	each("events", "reading the counters", func(packet.Family) string {
 		return fmt.Sprintf("packets at all %d events", len(events))
 	}, r.reviewEvents)
-	return append(list, trial{"books", "balancing the books", 0, "as many packets out as in", r.reviewBooks})
+	return append(list, trial{"books", "balancing the books", 0, "every packet accounted for", r.reviewBooks})
 }
 
 // reviewEvents reads the counters of the hooks.
@@ -183,12 +191,12 @@ func (r *runner) reviewBooks(ctx context.Context, _ packet.Family) (string, erro
 		p.Bytes, p.Largest = r.hooks.bytes.Load(), r.hooks.largest.Load()
 		r.report.Packets = p
 		if p.balanced() {
-			return fmt.Sprintf("%s packets in = %s out + %s to the router + %s dropped",
+			return fmt.Sprintf("in %s = out %s + kept %s + dropped %s",
 				count(p.in()), count(p.Sent+p.Split+p.Stolen), count(p.Delivered), count(p.Dropped)), nil
 		}
 		select {
 		case <-ctx.Done():
-			return "", fmt.Errorf("%s packets in, %s out", count(p.in()), count(p.out()))
+			return "", fmt.Errorf("%s packets in, %s accounted for", count(p.in()), count(p.out()))
 		case <-time.After(10 * time.Millisecond): // the last packets of a connection
 		}
 	}

@@ -115,9 +115,9 @@ func does(hook string) string {
 	case "firewall":
 		return fmt.Sprintf("drops port %d", blockedPort)
 	case "service":
-		return fmt.Sprintf("service:%d to blue:%d", servicePort, serverPort)
+		return fmt.Sprintf("service:%d → blue:%d", servicePort, serverPort)
 	case "service-reply":
-		return "and back"
+		return fmt.Sprintf("blue:%d → service:%d", serverPort, servicePort)
 	}
 	return ""
 }

@@ -14,7 +14,7 @@ import (
 type Report struct {
 	OK       bool     `json:"ok"`              // every check passed
 	Error    string   `json:"error,omitempty"` // why there is no report, if there is none
-	System   string   `json:"system"`          // Go version, operating system, architecture, number of processors
+	System   string   `json:"system"`          // operating system, architecture, Go version
 	Topology Topology `json:"topology"`
 	Checks   []Check  `json:"checks"` // in the order in which they ran
 
@@ -22,6 +22,7 @@ type Report struct {
 	Drops   map[string]uint64 `json:"drops"`   // by reason; reasons that never occurred are absent
 	Packets Packets           `json:"packets"` // the router's books
 
+	Processors      int     `json:"processors"`       // shared by client, servers and router
 	ThroughputBPS   float64 `json:"throughput_bps"`   // TCP payload through the router, bits per second
 	DirectBPS       float64 `json:"direct_bps"`       // the same over a veth pair, without a router
 	TransferSeconds float64 `json:"transfer_seconds"` // how long each of the two took
@@ -58,6 +59,8 @@ type Check struct {
 	OK       bool   `json:"ok"`
 	Expected string `json:"expected"`
 	Seen     string `json:"seen"` // with what was measured
+
+	Seconds float64 `json:"seconds"`
 }
 
 // Hook is one row of the hook statistics.

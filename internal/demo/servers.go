@@ -89,7 +89,7 @@ func listen(namespace *hostnet.Namespace, port int) (l net.Listener, err error) 
 func (s *servers) serveWeb(l net.Listener) {
 	sum := sha256.Sum256(page())
 	server := &http.Server{
-		ReadHeaderTimeout: patience,
+		ReadHeaderTimeout: 2 * patience,
 		ErrorLog:          log.New(io.Discard, "", 0),
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if at, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"net/netip"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -43,6 +42,7 @@ const (
 	dim   = "2"
 	red   = "31"
 	green = "32"
+	blue  = "34"
 	cyan  = "36"
 )
 
@@ -73,46 +73,38 @@ func right(s string, columns int) string {
 
 // topology draws the network.
 func (t *text) topology(r *Report) {
-	const host, router = 15, 26
-	wire := strings.Repeat("─", 6)
-	box := func(columns int, open, shut string) string {
-		return t.paint(dim, open+strings.Repeat("─", columns)+shut)
+	const host, router, gap = 15, 24, 8 // columns inside the boxes and between them
+	edge := func(open, shut string) {
+		box := func(columns int) string { return open + strings.Repeat("─", columns) + shut }
+		space := strings.Repeat(" ", gap)
+		t.line("  %s", t.paint(dim, box(host)+space+box(router)+space+box(host)))
 	}
-	edges := func(open, shut string) {
-		t.line("  %s%8s%s%8s%s", box(host, open, shut), "", box(router, open, shut), "", box(host, open, shut))
+	row := func(colours [3]string, words [3]string, between string, joints [2]string) {
+		cell := func(k, columns int) string { return t.paint(colours[k], left(" "+words[k], columns)) }
+		link := t.paint(dim, joints[1]+left(between, gap)+joints[0])
+		t.line("  %s%s%s%s%s%s%s", t.paint(dim, "│"), cell(0, host), link, cell(1, router), link, cell(2, host), t.paint(dim, "│"))
 	}
-	bar := t.paint(dim, "│")
-	row := func(a, between, b, c string) {
-		t.line("  %s%s%s%s%s%s%s%s%s%s%s", bar, a, bar, t.paint(dim, between), bar, b, bar, t.paint(dim, between), bar, c, bar)
-	}
-	pad := func(s string, columns int) string { return left(" "+s, columns) }
+	plain, wall, wire := [3]string{}, [2]string{"│", "│"}, [2]string{"┤", "├"}
 
 	t.line("")
-	edges("┌", "┐")
-	row(t.paint(red+";"+bold, pad("red", host)), "  tun0  ",
-		t.paint(bold, pad("router", router)), t.paint("34;"+bold, pad("blue", host)))
-	row(pad("kernel TCP/IP", host), left("", 8), pad("hooknet", router), pad("kernel TCP/IP", host))
+	edge("┌", "┐")
+	row([3]string{red + ";" + bold, bold, blue + ";" + bold}, [3]string{"red", "router", "blue"}, "  "+deviceName, wall)
+	row(plain, [3]string{"kernel TCP/IP", "hooknet", "kernel TCP/IP"}, "", wall)
 	for _, f := range families {
-		between := strings.Repeat(" ", 8)
+		between, joints := "", wall
 		if f == packet.Inet {
-			between = " " + wire + " "
+			between, joints = strings.Repeat("─", gap), wire
 		}
-		row(pad(redHost.of(f).String(), host), between,
-			pad(left(redSide.of(f).String(), 13)+blueSide.of(f).String(), router), pad(blueHost.of(f).String(), host))
+		words := [3]string{redHost.of(f).String(), left(redSide.of(f).String(), 13) + blueSide.of(f).String(), blueHost.of(f).String()}
+		row(plain, words, between, joints)
 	}
-	edges("└", "┘")
-	for _, f := range r.Topology.Interfaces[:min(1, len(r.Topology.Interfaces))] {
-		t.line("  %s", t.paint(dim, fmt.Sprintf("MTU %d; %s", f.MTU, f.Device)))
+	edge("└", "┘")
+	if len(r.Topology.Interfaces) > 0 { // both are alike
+		f := r.Topology.Interfaces[0]
+		t.line("  %s: MTU %d, %s", deviceName, f.MTU, strings.TrimPrefix(f.Device, deviceName+": "))
 	}
-	t.line("  %s", t.paint(dim, fmt.Sprintf("nowhere: %s. A hook makes a service of it, on blue's port %d.", both(r.Topology.Service), serverPort)))
-}
-
-func both(list []netip.Addr) string {
-	var words []string
-	for _, a := range list {
-		words = append(words, a.String())
-	}
-	return strings.Join(words, " and ")
+	t.wrapped("  ", 2, fmt.Sprintf("Nobody has %v or %v; hooks make them a service that blue runs.",
+		service.inet.Addr(), service.inet6.Addr()))
 }
 
 // checks lists what was tried.
@@ -129,13 +121,14 @@ func (t *text) checks(r *Report) {
 			shown = ""
 		}
 		name = c.Name
-		lead := fmt.Sprintf("  %s %s %s ", mark, left(shown, 9), left(familyWord(c.Family), 5))
+		const indent = 24
+		lead := fmt.Sprintf("  %s %s  %s  ", mark, left(shown, 12), left(common[c.Family], 4))
 		if c.OK {
-			t.wrapped(lead, 20, c.Seen)
+			t.wrapped(lead, indent, c.Seen)
 			continue
 		}
-		t.wrapped(lead, 20, "expected: "+c.Expected)
-		t.wrapped(strings.Repeat(" ", 20), 20, "seen:     "+c.Seen)
+		t.wrapped(lead, indent, "expected: "+c.Expected)
+		t.wrapped(strings.Repeat(" ", indent), indent, "seen: "+c.Seen)
 	}
 }
 
@@ -171,12 +164,8 @@ func wrap(s string, columns int) []string {
 	return append(lines, line)
 }
 
-func familyWord(family string) string {
-	if f, ok := packet.FamilyByName(family); ok {
-		return common[f]
-	}
-	return ""
-}
+// common is what people call the families.
+var common = map[string]string{packet.Inet.String(): "IPv4", packet.Inet6.String(): "IPv6"}
 
 // hooks shows the hook statistics, the families side by side.
 func (t *text) hooks(r *Report) {
@@ -197,7 +186,7 @@ func (t *text) hooks(r *Report) {
 	t.heading("Hooks", "hits by family: inet is IPv4, inet6 is IPv6")
 	columns := func(event, position, hook, inet, inet6, does string) string {
 		return "  " + left(event, 12) + "  " + right(position, 3) + "  " + left(hook, 13) + " " +
-			right(inet, 9) + " " + right(inet6, 7) + "  " + left(does, 0)
+			right(inet, 9) + "  " + right(inet6, 9) + "  " + does
 	}
 	t.line("%s", t.paint(dim, columns("event", "pos", "hook", "inet", "inet6", "what it does")))
 	event := ""
@@ -231,7 +220,7 @@ var because = map[string]string{
 
 // throughput compares the ways with and without a router.
 func (t *text) throughput(r *Report) {
-	t.heading("Throughput", fmt.Sprintf("TCP, one stream, MTU %d, %g s each, %s", mtu, r.TransferSeconds, r.System))
+	t.heading("Throughput", fmt.Sprintf("one TCP stream from red to blue, %g s each, MTU %d", r.TransferSeconds, mtu))
 	most := max(r.ThroughputBPS, r.DirectBPS)
 	for _, way := range []struct {
 		name, colour string
@@ -242,10 +231,8 @@ func (t *text) throughput(r *Report) {
 	} {
 		t.line("  %s  %s  %s", left(way.name, 15), t.paint(way.colour, left(barOf(way.bps, most, 43), 43)), right(bitRate(way.bps), 14))
 	}
-	if r.Packets.Largest > 0 {
-		t.line("  %s", t.paint(dim, fmt.Sprintf("%s forwarded; the largest packet had %s bytes and was never cut",
-			size(int(r.Packets.Bytes)), count(r.Packets.Largest))))
-	}
+	t.wrapped("  ", 2, fmt.Sprintf("%s forwarded in packets of up to %s bytes, on %d processors",
+		size(r.Packets.Bytes), count(r.Packets.Largest), r.Processors))
 }
 
 // barOf draws a part of a whole with a resolution of an eighth of a column.
@@ -262,9 +249,9 @@ func barOf(part, whole float64, columns int) string {
 }
 
 func (t *text) verdict(r *Report) {
-	if r.OK {
-		t.line("\n%s", t.paint(green+";"+bold, fmt.Sprintf("All %d checks passed in %.1f s. Nothing is left behind.", len(r.Checks), r.Seconds)))
-		return
+	colour, words := green, fmt.Sprintf("All %d checks passed.", len(r.Checks))
+	if !r.OK {
+		colour, words = red, fmt.Sprintf("%d of %d checks failed.", r.Failed(), len(r.Checks))
 	}
-	t.line("\n%s", t.paint(red+";"+bold, fmt.Sprintf("%d of %d checks failed in %.1f s. Nothing is left behind.", r.Failed(), len(r.Checks), r.Seconds)))
+	t.line("\n%s It took %.1f s, and nothing is left behind.", t.paint(colour+";"+bold, words), r.Seconds)
 }

@@ -1,0 +1,137 @@
+// Copyright 2026 The hooknet Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package demo_test
+
+import (
+	"flag"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/hooknet/hooknet/internal/demo"
+)
+
+var update = flag.Bool("update", false, "write the reports as they are now to testdata")
+
+// sample is a report with all that a run gives.
+func sample() *demo.Report {
+	r := &demo.Report{
+		OK:     true,
+		System: "linux/amd64, go1.26.8",
+		Topology: demo.Topology{
+			Instance: "router",
+			Interfaces: []demo.Interface{
+				{Name: "red", Device: "tun0: linux driver, queues: 1, offload: checksum tso4 tso6 uso", MTU: 1500},
+				{Name: "blue", Device: "tun0: linux driver, queues: 1, offload: checksum tso4 tso6 uso", MTU: 1500},
+			},
+			Service: []netip.Addr{netip.MustParseAddr("10.77.9.9"), netip.MustParseAddr("fd77:9::9")},
+		},
+		Checks: []demo.Check{
+			{Name: "ping", Family: "inet", OK: true, Expected: "5 of 5 echoes from 10.77.2.2", Seen: "5 of 5 echoes from 10.77.2.2, 17 µs at best"},
+			{Name: "ping", Family: "inet6", OK: true, Expected: "5 of 5 echoes from fd77:2::2", Seen: "5 of 5 echoes from fd77:2::2, 17 µs at best"},
+			{Name: "books", OK: true, Expected: "every packet accounted for", Seen: "in 1,033,884 = out 1,033,730 + kept 150 + dropped 4"},
+		},
+		Drops:           map[string]uint64{"hook": 2, "ttl_expired": 2, "device_full": 1234567},
+		Packets:         demo.Packets{Received: 33719, Bytes: 1782579200, Largest: 65212},
+		Processors:      2,
+		ThroughputBPS:   7.09e9,
+		DirectBPS:       12.04e9,
+		TransferSeconds: 2,
+		Seconds:         4.104,
+	}
+	for _, family := range []string{"inet", "inet6"} {
+		for k, event := range []string{"PHYSICAL_IN", "FORWARDING", "PHYSICAL_OUT", "LOOPBACK_OUT", "LOOPBACK_IN"} {
+			add := func(position int, hook string, does string) {
+				r.Hooks = append(r.Hooks, demo.Hook{
+					Instance: "router", Family: family, Event: event, Hook: hook, Position: position,
+					Hits: uint64(1000000 >> (4 * k)), Does: does,
+				})
+			}
+			add(1, "count", "counts every packet")
+			switch event {
+			case "PHYSICAL_IN":
+				add(2, "service", "service:80 → blue:8080")
+			case "FORWARDING":
+				add(2, "firewall", "drops port 23")
+			case "PHYSICAL_OUT":
+				add(2, "service-reply", "blue:8080 → service:80")
+			}
+		}
+	}
+	return r
+}
+
+// failing is a report of a bad day: checks failed, and what they saw is long.
+func failing() *demo.Report {
+	r := sample()
+	r.OK = false
+	r.Checks[1] = demo.Check{
+		Name: "ping", Family: "inet6", Expected: "5 of 5 echoes from fd77:2::2",
+		Seen: "nothing more after 10 s (0 of 5 echoes, then: read ip ::->fd77:2::2: i/o timeout)",
+	}
+	r.Checks[2] = demo.Check{Name: "books", Expected: "every packet accounted for", Seen: strings.Repeat("x", 200)}
+	r.Drops = nil
+	r.ThroughputBPS, r.DirectBPS, r.Packets = 0, 0, demo.Packets{}
+	return r
+}
+
+func textOf(t *testing.T, r *demo.Report, colour bool) string {
+	t.Helper()
+	var b strings.Builder
+	if err := r.WriteText(&b, colour); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func TestText(t *testing.T) {
+	for name, r := range map[string]*demo.Report{"passed": sample(), "failed": failing()} {
+		t.Run(name, func(t *testing.T) {
+			got := textOf(t, r, false)
+			for _, line := range strings.Split(got, "\n") {
+				if n := utf8.RuneCountInString(line); n > 80 {
+					t.Errorf("%d columns: %s", n, line)
+				}
+				if strings.HasSuffix(line, " ") {
+					t.Errorf("space at the end of %q", line)
+				}
+			}
+			file := filepath.Join("testdata", name+".txt")
+			if *update {
+				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(string(want), got); diff != "" {
+				t.Errorf("-want +got, go test -update accepts it:\n%s", diff)
+			}
+		})
+	}
+}
+
+// Colours change nothing but colours.
+func TestTextInColour(t *testing.T) {
+	for _, r := range []*demo.Report{sample(), failing()} {
+		coloured := textOf(t, r, true)
+		sgr := regexp.MustCompile("\x1b\\[[0-9;]*m")
+		if !sgr.MatchString(coloured) {
+			t.Error("no colours")
+		}
+		plain := sgr.ReplaceAllString(coloured, "")
+		plain = regexp.MustCompile(" +\n").ReplaceAllString(plain, "\n") // spaces inside colours
+		if diff := cmp.Diff(textOf(t, r, false), plain); diff != "" {
+			t.Errorf("plain, and coloured without colours:\n%s", diff)
+		}
+	}
+}
