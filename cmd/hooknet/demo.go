@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -17,7 +18,7 @@ import (
 )
 
 func newDemoCommand(env environment) *cobra.Command {
-	var asJSON bool
+	var options demoOptions
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Show what hooknet does, on a network of its own",
@@ -27,20 +28,27 @@ leaves nothing behind. Linux only; root is not needed where users may make
 namespaces and open /dev/net/tun.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			err := runDemo(cmd.Context(), env, asJSON)
-			var status *statusError
-			if err != nil && asJSON && !errors.As(err, &status) {
-				return errors.Join(err, writeJSON(env.stdout, demo.Report{Error: err.Error()}))
+			err := runDemo(cmd.Context(), env, options)
+			var told *statusError
+			if err != nil && options.asJSON && !errors.As(err, &told) {
+				none := demo.Report{Error: err.Error(), Hooks: []demo.Hook{}, Checks: []demo.Check{}, Drops: map[string]uint64{}}
+				return errors.Join(err, writeJSON(env.stdout, none))
 			}
 			return err
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print the report as one JSON object")
+	cmd.Flags().BoolVar(&options.asJSON, "json", false, "print the report as one JSON object")
+	cmd.Flags().DurationVar(&options.transfer, "transfer", 2*time.Second, "how long each of the two TCP transfers takes")
 	return cmd
 }
 
+type demoOptions struct {
+	asJSON   bool
+	transfer time.Duration
+}
+
 // runDemo shows the demonstration, in a copy of this program if this one has not the rights.
-func runDemo(ctx context.Context, env environment, asJSON bool) error {
+func runDemo(ctx context.Context, env environment, options demoOptions) error {
 	switch err := rootless.Check(); {
 	case errors.Is(err, rootless.ErrUnprivileged):
 		status, err := rootless.Rerun(ctx, rootless.Program{
@@ -54,12 +62,12 @@ func runDemo(ctx context.Context, env environment, asJSON bool) error {
 		return cannotDemo(err)
 	}
 	p := newProgress(env)
-	report, err := demo.Run(ctx, demo.Config{Progress: p.step})
+	report, err := demo.Run(ctx, demo.Config{Transfer: options.transfer, Progress: p.step})
 	p.done()
 	if err != nil {
 		return err
 	}
-	if asJSON {
+	if options.asJSON {
 		err = writeJSON(env.stdout, report)
 	} else {
 		err = report.WriteText(env.stdout, inColour(env, env.stdout))
