@@ -95,12 +95,15 @@ type fibEntry struct {
 type fib struct {
 	table atomic.Pointer[bart.Table[*hop]]
 
-	mu   sync.Mutex
-	rows map[netip.Prefix][]fibEntry // guarded by mu; every row, the one in force first
+	budget int // of static rows; 0: no limit
+
+	mu      sync.Mutex
+	rows    map[netip.Prefix][]fibEntry // guarded by mu; every row, the one in force first
+	statics int                         // guarded by mu; how many rows are static
 }
 
-func newFIB() *fib {
-	f := &fib{rows: make(map[netip.Prefix][]fibEntry)}
+func newFIB(budget int) *fib {
+	f := &fib{budget: budget, rows: make(map[netip.Prefix][]fibEntry)}
 	f.table.Store(new(bart.Table[*hop]))
 	return f
 }
@@ -111,7 +114,8 @@ func (f *fib) lookup(a netip.Addr) *hop {
 	return h
 }
 
-// add puts entries into the table, all of them or none: a local or static row that is taken is refused with ErrExists.
+// add puts entries into the table, all of them or none: a local or static row that is taken is refused with ErrExists, static
+// rows beyond the budget with ErrBudget.
 func (f *fib) add(entries ...fibEntry) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -126,6 +130,11 @@ func (f *fib) add(entries ...fibEntry) error {
 			return fmt.Errorf("%v: %w", e.prefix, ErrExists)
 		}
 		taken[at] = true
+	}
+	if added := countStatic(entries); added > 0 {
+		if err := checkBudget("routes", f.budget, f.statics+added); err != nil {
+			return err
+		}
 	}
 	f.edit(entries, func(rows []fibEntry, e fibEntry) []fibEntry {
 		rows = append(slices.Clone(rows), e)
@@ -166,6 +175,7 @@ func (f *fib) edit(entries []fibEntry, change func(rows []fibEntry, e fibEntry) 
 	}
 	for _, e := range entries {
 		rows := change(f.rows[e.prefix], e)
+		f.statics += countStatic(rows) - countStatic(f.rows[e.prefix])
 		switch {
 		case len(rows) == 0:
 			delete(f.rows, e.prefix)
@@ -183,6 +193,15 @@ func (f *fib) edit(entries []fibEntry, change func(rows []fibEntry, e fibEntry) 
 		f.rows[e.prefix] = rows
 	}
 	f.table.Store(table)
+}
+
+func countStatic(entries []fibEntry) (n int) {
+	for _, e := range entries {
+		if e.row == rowStatic {
+			n++
+		}
+	}
+	return n
 }
 
 // static returns the row that AddRoute made for a prefix, nil if there is none.
@@ -213,7 +232,7 @@ func (f *fib) all() iter.Seq2[netip.Prefix, *hop] {
 }
 
 // AddRoute adds a row to the forwarding table; packets see it at once. It fails with ErrExists if a route to that prefix
-// is there, ErrNotFound if the interface is not, ErrInvalid if the route does not make sense.
+// is there, ErrNotFound if the interface is not, ErrInvalid if the route does not make sense, ErrBudget.
 func (i *Instance) AddRoute(r Route) error { return i.AddRoutes(r) }
 
 // AddRoutes adds many rows at once: all of them or, on an error, none. Packets see all or none of them, too.

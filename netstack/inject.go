@@ -16,8 +16,8 @@ import (
 // them. All three may be called from inside hooks; a hook that injects the packet it is looking at steals it first or
 // injects a clone.
 //
-// Errors are ErrQueueFull and ErrClosed, and those named at each function. A packet that could not be injected is counted
-// as dropped.
+// Errors are ErrQueueFull (which also is ErrBudget if the instance has a budget of queued injections) and ErrClosed, and
+// those named at each function. A packet that could not be injected is counted as dropped.
 
 // QueueIn lets a packet arrive at an interface as if its device had received it (NI_QUEUE_IN): it meets PHYSICAL_IN and
 // everything after. It returns at once; packets arrive in the order of the calls, on another goroutine. origin, if not nil,

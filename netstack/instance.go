@@ -30,6 +30,8 @@ type Config struct {
 	DisableForwarding bool
 	// PanicLimit is how many panics of one hook are borne before it is disabled. Default: 1.
 	PanicLimit int
+	// Budget limits what the instance may use. Default: no limits.
+	Budget Budget
 }
 
 // An Instance is one independent TCP/IP stack: interfaces, a forwarding table, hook points and a host stack of its own.
@@ -43,6 +45,10 @@ type Instance struct {
 	hooks     *hooks.Stack
 	points    hookPoints
 	protocols protocols
+
+	budget     Budget
+	hookBudget hookBudget
+	kstats     kstats
 
 	fib  *fib
 	host *hostStack
@@ -75,17 +81,24 @@ func New(cfg Config) (*Instance, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
+	if err := cfg.Budget.validate(); err != nil {
+		return nil, opError("new instance", cfg.Name, err)
+	}
 	i := &Instance{
 		id:         cfg.ID,
 		name:       cfg.Name,
 		log:        cfg.Logger.With("instance", cfg.Name),
 		forwarding: !cfg.DisableForwarding,
-		fib:        newFIB(),
+		budget:     cfg.Budget,
+		hookBudget: hookBudget{limit: cfg.Budget.Hooks},
+		fib:        newFIB(cfg.Budget.Routes),
 		closing:    make(chan struct{}),
 		done:       make(chan struct{}),
 	}
 	i.injectIn = newQueue(i, packet.ReasonInjectQueueFull, carryIn)
 	i.injectOut = newQueue(i, packet.ReasonInjectQueueFull, carryOut)
+	i.injectIn.setBudget(cfg.Budget.QueuedInjections)
+	i.injectOut.setBudget(cfg.Budget.QueuedInjections)
 	i.interfaces.Store(new([]*Interface))
 	i.icmp.init()
 	i.hooks = hooks.NewStack(hooks.StackConfig{Instance: i.id, Logger: i.log})
@@ -156,6 +169,7 @@ func (i *Instance) Interface(name string) (*Interface, bool) {
 // do nothing.
 func (i *Instance) Shutdown() {
 	i.shutdown.Do(func() {
+		i.kstats.shutdown()
 		i.protocols.shutdown()
 		if err := i.points.shutdown(i.hooks); err != nil {
 			i.log.Warn("shutdown of hook points", "error", err)
@@ -164,7 +178,8 @@ func (i *Instance) Shutdown() {
 }
 
 // Close ends all connections, closes all interfaces and their devices, and returns when every goroutine of the instance
-// has ended. Hooks still registered simply stop being called; they are named in the log. Further calls wait for the first.
+// has ended. Hooks still registered simply stop being called, kstats are deleted; both are named in the log. Further calls
+// wait for the first.
 func (i *Instance) Close() error {
 	i.mu.Lock()
 	first := !i.closed
@@ -187,6 +202,9 @@ func (i *Instance) Close() error {
 	i.host.destroy()
 	if err := i.points.remove(i.hooks); err != nil {
 		i.log.Warn("instance closed with hooks or notifiers still registered", "error", err)
+	}
+	if left := i.kstats.remove(); len(left) > 0 {
+		i.log.Warn("instance closed with kstats that nobody deleted", "kstats", left)
 	}
 	if left := i.protocols.close(); len(left) > 0 {
 		i.log.Warn("instance closed with protocols still in use", "left", left)

@@ -150,6 +150,9 @@ func (i *Instance) addInterface(dev tun.Device, cfg InterfaceConfig) (*Interface
 	if _, taken := i.Interface(cfg.Name); taken {
 		return nil, fmt.Errorf("%w: an interface of that name", ErrExists)
 	}
+	if err := checkBudget("interfaces", i.budget.Interfaces, len(*i.interfaces.Load())); err != nil {
+		return nil, err // lo, which is always there, makes up for the one that is to come
+	}
 	f := &Interface{inst: i, index: i.nextIndex, name: cfg.Name, dev: dev, done: make(chan struct{})}
 	f.onLink = &hop{kind: hopForward, iface: f}
 	f.mtu.Store(int32(cfg.MTU))

@@ -100,12 +100,12 @@ func (h *hookPoints) each(end func(hookPoint) error) error {
 }
 
 // Register adds a hook to a packet event. The handle is the only way to take it away again. Errors are those of
-// hooks.Event.Register; ErrInvalid if the family has no such packet event.
+// hooks.Event.Register; ErrInvalid if the family has no such packet event; ErrBudget.
 func (i *Instance) Register(family packet.Family, event packet.Event, h packet.Hook) (*hooks.Handle, error) {
 	if int(family) >= packet.NumFamilies || int(event) >= packet.NumEvents || i.points.packet[family][event] == nil {
 		return nil, opError("register hook", h.Name, fmt.Errorf("%w: %v has no packet event %v", ErrInvalid, family, event))
 	}
-	return i.points.packet[family][event].Register(h)
+	return registerHook(i, i.points.packet[family][event], h)
 }
 
 // RegisterObserver adds a hook to OBSERVING of a family, which shows it every packet that passed PHYSICAL_IN, PHYSICAL_OUT
@@ -114,7 +114,7 @@ func (i *Instance) RegisterObserver(family packet.Family, h hooks.Hook[packet.Ob
 	if int(family) >= packet.NumFamilies || i.points.observing[family] == nil {
 		return nil, opError("register observer", h.Name, fmt.Errorf("%w: %v has no event %v", ErrInvalid, family, packet.Observing))
 	}
-	return i.points.observing[family].Register(h)
+	return registerHook(i, i.points.observing[family], h)
 }
 
 // RegisterNICEvents adds a hook to NIC_EVENTS of a family. Its verdict has no effect, but a hook that does not answer Accept
@@ -123,7 +123,7 @@ func (i *Instance) RegisterNICEvents(family packet.Family, h hooks.Hook[packet.N
 	if int(family) >= packet.NumFamilies || i.points.nic[family] == nil {
 		return nil, opError("register for NIC events", h.Name, fmt.Errorf("%w: %v has no event %v", ErrInvalid, family, packet.NICEvents))
 	}
-	return i.points.nic[family].Register(h)
+	return registerHook(i, i.points.nic[family], h)
 }
 
 // observe shows a packet to the hooks of OBSERVING.

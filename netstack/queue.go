@@ -4,6 +4,7 @@
 package netstack
 
 import (
+	"fmt"
 	"sync"
 
 	"github.com/hooknet/hooknet/hooks"
@@ -28,6 +29,8 @@ type queued struct {
 type queue struct {
 	inst  *Instance
 	full  hooks.Reason // of packets that find no room
+	limit int          // how many packets may wait
+	over  error        // why there may not be more
 	carry func(w *worker, q queued)
 
 	mu      sync.Mutex
@@ -41,13 +44,21 @@ type queue struct {
 }
 
 func newQueue(i *Instance, full hooks.Reason, carry func(*worker, queued)) *queue {
-	q := &queue{inst: i, full: full, carry: carry}
+	q := &queue{inst: i, full: full, limit: queuePackets, over: ErrQueueFull, carry: carry}
 	q.changed.L = &q.mu
 	return q
 }
 
-// put adds a packet and takes it over, also on an error, which is ErrQueueFull or ErrClosed: then it counts as dropped. put
-// does not block.
+// setBudget limits how many packets may wait; 0 leaves it at queuePackets. For a queue that is not in use yet.
+func (q *queue) setBudget(limit int) {
+	if limit != 0 {
+		q.limit = limit
+		q.over = fmt.Errorf("%w: %w", ErrQueueFull, &BudgetError{Budget: "queued injections", Limit: limit})
+	}
+}
+
+// put adds a packet and takes it over, also on an error, which is ErrQueueFull (with ErrBudget, if a budget was set) or
+// ErrClosed: then it counts as dropped. put does not block.
 func (q *queue) put(e queued) error {
 	q.mu.Lock()
 	q.given++
@@ -56,7 +67,9 @@ func (q *queue) put(e queued) error {
 	switch {
 	case q.closed:
 		err, reason = ErrClosed, packet.ReasonClosing
-	case len(q.waiting) >= queuePackets || q.bytes >= queueBytes:
+	case len(q.waiting) >= q.limit:
+		err = q.over
+	case q.bytes >= queueBytes:
 		err = ErrQueueFull
 	default:
 		q.waiting = append(q.waiting, e)
