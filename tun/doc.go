@@ -19,7 +19,9 @@
 //   - [Pair]: two devices joined in memory, for tests and for cables between
 //     instances.
 //
-// [Open] chooses between the first two.
+// [Open] chooses between the first two. Those also tell how the host's end of the link is
+// doing, if the system lets them ([LinkWatcher]): up or down, its MTU, renamed, moved to another
+// namespace, deleted.
 //
 // # Ownership
 //
@@ -34,7 +36,7 @@
 // different ones. Close may be called at any time, more than once, from anywhere
 // but a Read or Write of the same device: it makes blocked readers return
 // [net.ErrClosed] at once, waits for the calls in progress to leave the device,
-// and only then gives the file descriptors back. The package starts no goroutines.
+// and only then gives the file descriptors back. The package keeps no goroutines.
 //
 // # What it does not do
 //

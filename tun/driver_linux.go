@@ -49,6 +49,7 @@ type linuxDevice struct {
 	name     string
 	features packet.Features
 	queues   []*linuxQueue
+	link     *linkWatcher
 
 	closed    atomic.Bool
 	closeOnce sync.Once
@@ -79,11 +80,16 @@ type linuxQueue struct {
 
 const noDescriptor = ^uintptr(0)
 
-var _ Device = (*linuxDevice)(nil)
+var (
+	_ Device      = (*linuxDevice)(nil)
+	_ LinkWatcher = (*linuxDevice)(nil)
+)
 
 func (d *linuxDevice) Name() string              { return d.name }
 func (d *linuxDevice) Features() packet.Features { return d.features }
 func (d *linuxDevice) Queues() int               { return len(d.queues) }
+
+func (d *linuxDevice) NextLinkState() (LinkState, error) { return d.link.next() }
 
 func (d *linuxDevice) String() string {
 	return fmt.Sprintf("%s: linux driver, queues: %d, offload: %s", d.name, len(d.queues), describeFeatures(d.features))
@@ -186,6 +192,9 @@ func (d *linuxDevice) Close() error {
 	var err error
 	d.closeOnce.Do(func() {
 		d.closed.Store(true)
+		if d.link != nil {
+			d.link.close()
+		}
 		// Closing the last descriptor destroys the device, which takes the kernel some
 		// 20 ms: wake all readers before.
 		for _, q := range d.queues {

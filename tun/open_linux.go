@@ -62,6 +62,7 @@ func openLinux(cfg Config) (Device, error) {
 		}
 		d.queues = append(d.queues, q)
 	}
+	d.link = watchLink(d.queues[0].conn)
 	return d, nil
 }
 

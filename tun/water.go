@@ -30,12 +30,16 @@ type waterDevice struct {
 	name   string
 	rw     io.ReadWriteCloser
 	reason error // why the first choice could not be had; or nil
+	link   *linkWatcher
 
 	closed    atomic.Bool
 	closeOnce sync.Once
 }
 
-var _ Device = (*waterDevice)(nil)
+var (
+	_ Device      = (*waterDevice)(nil)
+	_ LinkWatcher = (*waterDevice)(nil)
+)
 
 // openWater opens a device with water.
 func openWater(cfg Config) (*waterDevice, error) {
@@ -52,12 +56,15 @@ func openWater(cfg Config) (*waterDevice, error) {
 	}
 	d := &waterDevice{name: iface.Name(), rw: iface.ReadWriteCloser}
 	closeOnExec(d.rw)
+	d.link = watchWater(d.rw)
 	return d, nil
 }
 
 func (d *waterDevice) Name() string              { return d.name }
 func (d *waterDevice) Features() packet.Features { return 0 }
 func (d *waterDevice) Queues() int               { return 1 }
+
+func (d *waterDevice) NextLinkState() (LinkState, error) { return d.link.next() }
 
 func (d *waterDevice) String() string {
 	s := d.name + ": water driver on " + runtime.GOOS
@@ -119,6 +126,7 @@ func (d *waterDevice) Close() error {
 	var err error
 	d.closeOnce.Do(func() {
 		d.closed.Store(true)
+		d.link.close()
 		if f, ok := d.rw.(interface{ SetReadDeadline(time.Time) error }); ok {
 			_ = f.SetReadDeadline(time.Unix(1, 0)) // at once; Close can take the kernel 20 ms
 		}

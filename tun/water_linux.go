@@ -70,6 +70,15 @@ func waterGone(rw io.ReadWriteCloser) (gone bool) {
 	return gone
 }
 
+// watchWater makes the watcher of a device.
+func watchWater(rw io.ReadWriteCloser) (w *linkWatcher) {
+	control(rw, func(conn syscall.RawConn) { w = watchLink(conn) })
+	if w == nil {
+		w = &linkWatcher{err: errors.New("water hides the descriptor")}
+	}
+	return w
+}
+
 // control runs f with what gives access to the descriptor: on Linux, water's
 // ReadWriteCloser is an os.File.
 func control(rw io.ReadWriteCloser, f func(syscall.RawConn)) {

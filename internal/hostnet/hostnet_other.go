@@ -55,6 +55,9 @@ func (n *Namespace) AddVeth(string, *Namespace, string) error { return errOther 
 // MoveLink returns an error that is ErrUnsupported.
 func (n *Namespace) MoveLink(string, *Namespace) error { return errOther }
 
+// RenameLink returns an error that is ErrUnsupported.
+func (n *Namespace) RenameLink(string, string) error { return errOther }
+
 // DeleteLink returns an error that is ErrUnsupported.
 func (n *Namespace) DeleteLink(string) error { return errOther }
 

@@ -267,6 +267,13 @@ func (n *Namespace) MoveLink(device string, to *Namespace) error {
 	})
 }
 
+// RenameLink gives a link another name. Kernels before 6.2 refuse while it is up (EBUSY).
+func (n *Namespace) RenameLink(device, name string) error {
+	return n.withLink(device, "rename to "+name, func(handle *netlink.Handle, link netlink.Link) error {
+		return handle.LinkSetName(link, name)
+	})
+}
+
 // DeleteLink deletes a link. An open TUN device is gone for the process that has it.
 func (n *Namespace) DeleteLink(device string) error {
 	return n.withLink(device, "delete", func(handle *netlink.Handle, link netlink.Link) error {

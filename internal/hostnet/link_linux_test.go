@@ -215,7 +215,13 @@ func TestLinkLife(t *testing.T) {
 	if _, err := b.Link("va"); err != nil {
 		t.Errorf("after MoveLink, there: %v", err)
 	}
-	if err := b.DeleteLink("va"); err != nil {
+	if err := b.RenameLink("va", "vc"); err != nil {
+		t.Error(err)
+	}
+	if _, err := b.Link("va"); !errors.Is(err, syscall.ENODEV) {
+		t.Errorf("after RenameLink, the old name: %v, want ENODEV", err)
+	}
+	if err := b.DeleteLink("vc"); err != nil {
 		t.Error(err)
 	}
 	if _, err := b.Link("vb"); !errors.Is(err, syscall.ENODEV) {
