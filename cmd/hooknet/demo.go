@@ -28,6 +28,9 @@ leaves nothing behind. Linux only; root is not needed where users may make
 namespaces and open /dev/net/tun.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if options.transfer <= 0 {
+				return &statusError{statusUsage, fmt.Errorf("--transfer %v: expected a time to send for, such as 2s", options.transfer)}
+			}
 			err := runDemo(cmd.Context(), env, options)
 			var told *statusError
 			if err != nil && options.asJSON && !errors.As(err, &told) {

@@ -107,8 +107,8 @@ Dropped .*
   hook  .*
   ttl_expired +2  .*
 Throughput .*
-  through hooknet  █* .* [GM]bit/s
-  veth, no router  █* .* [GM]bit/s
+  through hooknet  [█-▏]* .* [GM]bit/s
+  veth, no router  [█-▏]* .* [GM]bit/s
 .*
 All \d+ checks passed\. It took \d+\.\d s, and nothing is left behind\.
 $`)

@@ -22,6 +22,7 @@ func TestUsage(t *testing.T) {
 		{[]string{"version"}, 0, `^hooknet \S+.* \(go1\.\S+, \w+/\w+\)\n$`, `^$`},
 		{[]string{"dmeo"}, 2, `^$`, `^hooknet: unknown command "dmeo" for "hooknet"`},
 		{[]string{"demo", "--josn"}, 2, `^$`, `^hooknet: unknown flag: --josn\nTry "hooknet --help"\n$`},
+		{[]string{"demo", "--transfer", "0s"}, 2, `^$`, `^hooknet: --transfer 0s: expected `},
 		{[]string{"demo", "me"}, 2, `^$`, `^hooknet: unknown command "me" for "hooknet demo"`},
 		{[]string{"version", "2"}, 2, `^$`, `^hooknet: unknown command "2" for "hooknet version"`},
 	} {
