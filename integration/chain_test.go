@@ -4,6 +4,7 @@
 package integration_test
 
 import (
+	"fmt"
 	"net"
 	"net/netip"
 	"testing"
@@ -152,8 +153,11 @@ func TestInstancesAreIndependent(t *testing.T) {
 		bed.Link(red, i, testbed.LinkConfig{Host: testbed.Prefixes("10.0.1.2/24"), Router: testbed.Prefixes("10.0.1.1/24"), Routes: testbed.Everything})
 		bed.Link(blue, i, testbed.LinkConfig{Host: testbed.Prefixes("10.0.2.2/24"), Router: testbed.Prefixes("10.0.2.1/24"), Routes: testbed.Everything})
 		red.Run(t, "ping", "-n", "-c", "1", "-W", "5", "10.0.2.2")
-		if s := i.Stats(); s.Forwarded != 2 {
-			t.Errorf("%s: %+v", name, s)
-		}
+		testbed.Eventually(t, func() string {
+			if s := i.Stats(); s.Forwarded != 2 {
+				return fmt.Sprintf("%s: %+v", name, s)
+			}
+			return ""
+		})
 	}
 }

@@ -12,47 +12,54 @@ import (
 	"time"
 
 	"github.com/hooknet/hooknet/integration/testbed"
+	"github.com/hooknet/hooknet/netstack"
 	"github.com/hooknet/hooknet/tun"
 )
 
-// The drivers, in all combinations that make a difference: from one with superpackets to one without, they have to be cut.
-func TestDrivers(t *testing.T) {
-	testbed.Require(t, testbed.Root, testbed.TUN, "ping", "iperf3", "curl", "traceroute")
-	linux, plain, water := testbed.LinkConfig{Driver: tun.DriverLinux}, testbed.LinkConfig{Driver: tun.DriverLinux, NoOffload: true}, testbed.LinkConfig{Driver: tun.DriverWater}
-	for _, test := range []struct {
-		name        string
-		left, right testbed.LinkConfig
-		cut         bool // superpackets, on the way up
-	}{
-		{"water to water", water, water, false},
-		{"linux to water", linux, water, true},
-		{"water to linux", water, linux, false},
-		{"linux without offload", plain, plain, false},
-		{"linux to linux without offload", linux, plain, true},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			r := testbed.NewRouter(t, testbed.RouterConfig{Left: test.left, Right: test.right})
-			answerAll(r.Red, r.Blue)
-			server := startIperf(t, r.Blue)
-			for _, target := range []string{testbed.Blue4, testbed.Blue6} {
-				pingSizes(t, r.Red, target, 0, 56, 1472, 8000, largestPing6)
-				traceroute(t, r.Red, target)
-				serveFiles(t, r.Blue.Listen(t, "tcp", net.JoinHostPort(target, "80")))
-				curl(t, r.Red, net.JoinHostPort(target, "80"), mediumFile)
-				upload(t, r.Red, net.JoinHostPort(target, "80"), mediumFile)
-			}
-			server.tcp(t, r.Red, testbed.Blue4)
-			server.tcp(t, r.Red, testbed.Blue6, "-R")
-			server.udp(t, r.Red, testbed.Blue4)
-			pingSizes(t, r.Red, testbed.Left4, 56)
-			serveInstance(t, r, testbed.Right4+":80")
-			curl(t, r.Red, testbed.Right4+":80", mediumFile)
-			curl(t, r.Blue, testbed.Right4+":80", mediumFile)
-			if s := r.Instance.Stats(); test.cut && s.Split < 100 {
-				t.Errorf("only %d superpackets were cut", s.Split)
-			}
-		})
+// The drivers, in all combinations that make a difference.
+var (
+	linux = testbed.LinkConfig{Driver: tun.DriverLinux}
+	plain = testbed.LinkConfig{Driver: tun.DriverLinux, NoOffload: true}
+	water = testbed.LinkConfig{Driver: tun.DriverWater}
+)
+
+func TestWaterToWater(t *testing.T) { drivers(t, water, water) }
+func TestWaterToLinux(t *testing.T) { drivers(t, water, linux) }
+func TestPlainToPlain(t *testing.T) { drivers(t, plain, plain) }
+
+// From a driver with superpackets to one without, they have to be cut.
+func TestLinuxToWater(t *testing.T) { wantCut(t, drivers(t, linux, water)) }
+func TestLinuxToPlain(t *testing.T) { wantCut(t, drivers(t, linux, plain)) }
+
+func wantCut(t *testing.T, s netstack.Stats) {
+	t.Helper()
+	if s.Split < 100 {
+		t.Errorf("only %d superpackets were cut", s.Split)
 	}
+}
+
+// drivers sends all kinds of traffic from one to the other.
+func drivers(t *testing.T, left, right testbed.LinkConfig) netstack.Stats {
+	t.Helper()
+	testbed.Require(t, testbed.Root, testbed.TUN, "ping", "iperf3", "curl", "traceroute")
+	r := testbed.NewRouter(t, testbed.RouterConfig{Left: left, Right: right})
+	answerAll(r.Red, r.Blue)
+	server := startIperf(t, r.Blue)
+	for _, target := range []string{testbed.Blue4, testbed.Blue6} {
+		pingSizes(t, r.Red, target, 0, 56, 1472, 8000, largestPing6)
+		traceroute(t, r.Red, target)
+		serveFiles(t, r.Blue.Listen(t, "tcp", net.JoinHostPort(target, "80")))
+		curl(t, r.Red, net.JoinHostPort(target, "80"), mediumFile)
+		upload(t, r.Red, net.JoinHostPort(target, "80"), mediumFile)
+	}
+	server.tcp(t, r.Red, testbed.Blue4)
+	server.tcp(t, r.Red, testbed.Blue6, "-R")
+	server.udp(t, r.Red, testbed.Blue4)
+	pingSizes(t, r.Red, testbed.Left4, 56)
+	serveInstance(t, r, testbed.Right4+":80")
+	curl(t, r.Red, testbed.Right4+":80", mediumFile)
+	curl(t, r.Blue, testbed.Right4+":80", mediumFile)
+	return r.Instance.Stats()
 }
 
 func serveInstance(t *testing.T, r *testbed.Router, address string) {
@@ -92,9 +99,7 @@ func TestDriversCutToMTU(t *testing.T) {
 					t.Errorf("%s: the largest packet has %d bytes, want 1400", target, n)
 				}
 			}
-			if s := r.Instance.Stats(); s.Split < 100 {
-				t.Errorf("only %d superpackets were cut", s.Split)
-			}
+			wantCut(t, r.Instance.Stats())
 		})
 	}
 }
@@ -102,7 +107,6 @@ func TestDriversCutToMTU(t *testing.T) {
 // Without superpackets in use anywhere, every checksum that hooknet sends must be right on the wire. tshark judges.
 func TestChecksumsOnTheWire(t *testing.T) {
 	testbed.Require(t, testbed.Root, testbed.TUN, "tshark", "ping", "curl", "traceroute", "dig")
-	plain := testbed.LinkConfig{NoOffload: true}
 	for name, left := range map[string]testbed.LinkConfig{
 		"plain to plain":   plain,
 		"offload to plain": {}, // partial checksums have to be completed, superpackets cut

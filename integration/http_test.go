@@ -140,7 +140,9 @@ func TestCurl(t *testing.T) {
 func TestCurlFromInstance(t *testing.T) {
 	testbed.Require(t, testbed.Root, testbed.TUN, "curl")
 	r := testbed.NewRouter(t, testbed.RouterConfig{})
-	for _, host := range []string{testbed.Left4, testbed.Left6, testbed.Right4, testbed.Right6} {
+	for host, size := range map[string]int64{
+		testbed.Left4: largeFile, testbed.Left6: mediumFile, testbed.Right4: mediumFile, testbed.Right6: largeFile,
+	} {
 		t.Run(host, func(t *testing.T) {
 			address := net.JoinHostPort(host, "80")
 			l, err := r.Instance.Listen("tcp", address)
@@ -148,7 +150,7 @@ func TestCurlFromInstance(t *testing.T) {
 				t.Fatal(err)
 			}
 			serveFiles(t, l)
-			curl(t, r.Red, address, largeFile)
+			curl(t, r.Red, address, size)
 			upload(t, r.Red, address, mediumFile)
 		})
 	}

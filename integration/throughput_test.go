@@ -4,7 +4,6 @@
 package integration_test
 
 import (
-	"context"
 	"flag"
 	"fmt"
 	"os"
@@ -15,7 +14,6 @@ import (
 	"time"
 
 	"github.com/hooknet/hooknet/integration/testbed"
-	"github.com/hooknet/hooknet/internal/baseline"
 )
 
 var (
@@ -45,36 +43,22 @@ func splicePath(t testing.TB) *path {
 	t.Helper()
 	testbed.Require(t, testbed.Root, testbed.TUN, "iperf3")
 	bed := testbed.New(t)
-	red, blue := bed.Namespace("red"), bed.Namespace("blue")
-	var tuns [2]*baseline.TUN
+	red, blue := bed.NamedNamespace("red"), bed.NamedNamespace("blue")
+	p := bed.Namespace("splice").Start(t, build(t, "integration/splice"), red.SystemName(), blue.SystemName())
+	p.Await(t, "splice: ready")
 	for i, in := range []*testbed.Namespace{red, blue} {
-		if err := in.Do(func() (err error) {
-			tuns[i], err = baseline.OpenTUN("splice", true)
-			return err
-		}); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = tuns[i].Close() })
 		in.SetUp("splice", 1500, testbed.Prefixes(fmt.Sprintf("10.0.1.%d/24", i+1))...)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- baseline.Splice(ctx, tuns[0], tuns[1]) }() // ends with ctx
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	})
 	return &path{red, startIperf(t, blue), "10.0.1.2"}
 }
 
-// buildHooknet builds the command, without the race detector whatever this test was built with.
-func buildHooknet(t testing.TB) string {
+// build builds one of the module's commands, without the race detector whatever this test was built with: it would slow
+// down one path more than the other.
+func build(t testing.TB, command string) string {
 	t.Helper()
-	file := filepath.Join(t.TempDir(), "hooknet")
-	command := exec.CommandContext(t.Context(), "go", "build", "-o", file, "github.com/hooknet/hooknet/cmd/hooknet")
-	if out, err := command.CombinedOutput(); err != nil {
+	file := filepath.Join(t.TempDir(), "command")
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", file, "github.com/hooknet/hooknet/"+command)
+	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	return file
@@ -87,7 +71,7 @@ func runHooknet(t testing.TB, in *testbed.Namespace, configuration string) *test
 	if err := os.WriteFile(file, []byte(configuration), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p := in.Start(t, buildHooknet(t), "run", "-c", file)
+	p := in.Start(t, build(t, "cmd/hooknet"), "run", "-c", file)
 	p.Await(t, "hooknet: ready")
 	return p
 }

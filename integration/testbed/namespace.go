@@ -15,7 +15,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/hooknet/hooknet/internal/hostnet"
 	"github.com/hooknet/hooknet/internal/hostnet/hostnettest"
@@ -155,24 +154,9 @@ func (n *Namespace) Dial(ctx context.Context, network, address string) (net.Conn
 	return c, err
 }
 
-// patience is how long what must happen soon may take: a device to go, a program to end.
-const patience = 3 * time.Second
-
-// eventually polls until there is nothing to complain about, and returns the last complaint if there always was.
-func eventually(complaint func() string) string {
-	deadline := time.Now().Add(patience)
-	for {
-		s := complaint()
-		if s == "" || time.Now().After(deadline) {
-			return s
-		}
-		time.Sleep(time.Millisecond)
-	}
-}
-
 // close gives the namespace up, which must be as it was: no devices, no programs.
 func (n *Namespace) close() {
-	if s := eventually(n.leftovers); s != "" {
+	if s := poll(n.leftovers); s != "" {
 		n.bed.t.Errorf("testbed: left behind in namespace %s: %s", n.name, s)
 	}
 	err := n.ns.Close()
