@@ -49,4 +49,9 @@ all() {
 	return $failed
 }
 
+# Integration tests run these, without the race detector. To build them from nothing takes longer than a test may.
+if [[ -d integration ]]; then
+	go build ./cmd/hooknet ./integration/splice
+fi
+
 all "$@" | awk -v verbose="$verbose" -v limit="$seconds_a_test" -f scripts/test-report.awk
