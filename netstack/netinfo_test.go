@@ -288,18 +288,18 @@ func TestCase026_RouteTo(t *testing.T) {
 		{"inet6", "fd00:1::1", answer{r.a.Index(), "fd00:1::1", nil}},
 		{"inet6", "::1", answer{1, "::1", nil}},
 		{"inet6", "fd01:1::1", answer{err: netstack.ErrNotFound}},
-		{"inet6", "fe80::1%b", answer{link.Index(), "fe80::1", nil}},     // an own address, wherever it is said to be
-		{"inet6", "fe80::2%b", answer{r.b.Index(), "fe80::2", nil}},      // the zone decides
-		{"inet6", "ff02::1%a", answer{r.a.Index(), "ff02::1", nil}},      // the zone decides
-		{"inet6", "fe80::2%none", answer{err: netstack.ErrNotFound}},     // no such interface
-		{"inet6", "fe80::2%lo", answer{err: netstack.ErrNotFound}},       // not by the loopback interface
-		{"inet6", "fd00:2::2%a", answer{r.b.Index(), "fd00:2::2", nil}},  // a zone means nothing to it
-		{"inet6", "ff02::1", answer{err: netstack.ErrNotFound}},          // which link?
+		{"inet6", "fe80::1%b", answer{link.Index(), "fe80::1", nil}},    // an own address, wherever it is said to be
+		{"inet6", "fe80::2%b", answer{r.b.Index(), "fe80::2", nil}},     // the zone decides
+		{"inet6", "ff02::1%a", answer{r.a.Index(), "ff02::1", nil}},     // the zone decides
+		{"inet6", "fe80::2%none", answer{err: netstack.ErrNotFound}},    // no such interface
+		{"inet6", "fe80::2%lo", answer{err: netstack.ErrNotFound}},      // not by the loopback interface
+		{"inet6", "fd00:2::2%a", answer{r.b.Index(), "fd00:2::2", nil}}, // a zone means nothing to it
+		{"inet6", "ff02::1", answer{err: netstack.ErrNotFound}},         // which link?
 		{"inet6", "::", answer{err: netstack.ErrNotFound}},
-		{"inet6", "10.0.1.2", answer{err: netstack.ErrInvalid}},          // the other family
-		{"inet6", "::ffff:10.0.1.2", answer{err: netstack.ErrInvalid}},   // the other family in disguise
+		{"inet6", "10.0.1.2", answer{err: netstack.ErrInvalid}},        // the other family
+		{"inet6", "::ffff:10.0.1.2", answer{err: netstack.ErrInvalid}}, // the other family in disguise
 		{"inet6", "::ffff:10.0.1.2%a", answer{err: netstack.ErrInvalid}},
-		{"inet6", "2001:db8::1", answer{err: netstack.ErrNotFound}},      // no route
+		{"inet6", "2001:db8::1", answer{err: netstack.ErrNotFound}}, // no route
 	} {
 		t.Run(c.family+" "+c.dst, func(t *testing.T) {
 			var dst netip.Addr
