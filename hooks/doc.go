@@ -71,7 +71,7 @@
 //   - Verdicts have names and can carry a [Reason]; the original has zero and non-zero. Verdicts on read-only events are
 //     ignored by Run itself, as the original leaves to every provider.
 //   - Panics are caught, Unregister from inside a hook is refused: there the kernel panics, or hangs.
-//   - A protocol and its family are one thing with one name; lookups understand both names.
+//   - A protocol and its family have one name; lookups understand both of the original's.
 //
 // # What it does not do
 //
@@ -89,11 +89,11 @@
 //	hook_run                             hooks.Event.Run
 //	he_interested                        hooks.Event.Active, hooks.Event.Flags
 //
-//	net_protocol_register(9F)            hooks.Stack.AddFamily
-//	net_protocol_unregister(9F)          hooks.Family.Remove
-//	net_protocol_lookup(9F)              hooks.Stack.Family
-//	net_protocol_release(9F)             none: nothing is held
-//	net_protocol_walk(9F)                hooks.Stack.Families
+//	net_protocol_register(9F)            netstack.Instance.RegisterProtocol
+//	net_protocol_unregister(9F)          netstack.ProtocolRegistration.Unregister
+//	net_protocol_lookup(9F)              netstack.Instance.Protocol; for its events alone hooks.Stack.Family
+//	net_protocol_release(9F)             netstack.Protocol.Release
+//	net_protocol_walk(9F)                netstack.Instance.Protocols; of the families hooks.Stack.Families
 //	net_family_register(9F)              hooks.Stack.AddFamily
 //	net_family_shutdown(9F)              hooks.Family.Shutdown
 //	net_family_unregister(9F)            hooks.Family.Remove
@@ -105,7 +105,7 @@
 //
 //	net_instance_notify_register(9F)     hooks.Stack.Notify
 //	net_instance_notify_unregister(9F)   hooks.Notifier.Unregister
-//	net_protocol_notify_register(9F)     hooks.Family.Notify
+//	net_protocol_notify_register(9F)     hooks.Family.Notify, on netstack.Protocol.Family
 //	net_protocol_notify_unregister(9F)   hooks.Notifier.Unregister
 //	net_event_notify_register(9F)        hooks.Event.Notify
 //	net_event_notify_unregister(9F)      hooks.Notifier.Unregister
@@ -136,22 +136,22 @@
 //	net_instance_free(9F)                none: garbage collected
 //	net_instance_register(9F)            instances (later)
 //	net_instance_unregister(9F)          instances (later)
-//	net_getnetid(9F)                     netstack.Instance.ID
+//	net_getnetid(9F)                     netstack.Protocol.InstanceID, netstack.Instance.ID
 //	net_zoneidtonetid(9F)                instances.Manager.Find
 //	net_getzoneidbynetid                 netstack.Instance.Name
 //
-//	net_getifname(9F)                    netstack.Interface.Name
-//	net_getmtu(9F)                       netstack.Interface.MTU
-//	net_getpmtuenabled(9F)               netstack (later)
-//	net_getlifaddr(9F)                   netstack.Interface.Addresses
-//	net_getlifzone(9F)                   netstack (later)
-//	net_getlifflags(9F)                  netstack (later)
-//	net_phygetnext(9F)                   netstack.Instance.Interfaces
-//	net_phylookup(9F)                    netstack.Instance.Interface
-//	net_lifgetnext(9F)                   netstack.Interface.Addresses
-//	net_routeto(9F)                      netstack (later)
-//	net_ispartialchecksum(9F)            packet.Packet.Offload
-//	net_isvalidchecksum(9F)              packet.Packet.HeaderChecksumValid, packet.Packet.TransportChecksumValid
+//	net_getifname(9F)                    netstack.Protocol.NICName, netstack.Interface.Name
+//	net_getmtu(9F)                       netstack.Protocol.MTU, netstack.Interface.MTU
+//	net_getpmtuenabled(9F)               netstack.Protocol.PathMTUDiscovery
+//	net_getlifaddr(9F)                   netstack.Protocol.LIFAddresses, netstack.Interface.Addresses
+//	net_getlifzone(9F)                   netstack.Protocol.LIFZone
+//	net_getlifflags(9F)                  netstack.Protocol.LIFFlags
+//	net_phygetnext(9F)                   netstack.Protocol.NextNIC, netstack.Protocol.NICs, netstack.Instance.Interfaces
+//	net_phylookup(9F)                    netstack.Protocol.NICByName, netstack.Instance.Interface
+//	net_lifgetnext(9F)                   netstack.Protocol.NextLIF, netstack.Protocol.LIFs, netstack.Interface.LIFs
+//	net_routeto(9F)                      netstack.Protocol.RouteTo
+//	net_ispartialchecksum(9F)            netstack.Protocol.ChecksumState, packet.Packet.Offload
+//	net_isvalidchecksum(9F)              netstack.Protocol.ValidChecksum, packet.Packet.HeaderChecksumValid, packet.Packet.TransportChecksumValid
 //
 //	net_inject_alloc(9F)                 none: a literal
 //	net_inject_free(9F)                  none: garbage collected
