@@ -275,8 +275,7 @@ func TestInjectTakesThePacket(t *testing.T) {
 func TestDelayLine(t *testing.T) {
 	r := newRouter(t, netstack.Config{})
 	line := make(chan *packet.Packet, 16)
-	var handle *hooks.Handle
-	handle = register(t, r.Instance, packet.Inet, packet.PhysicalIn, packet.Hook{Name: "delay", Func: func(c *packet.Context) hooks.Verdict {
+	handle := register(t, r.Instance, packet.Inet, packet.PhysicalIn, packet.Hook{Name: "delay", Func: func(c *packet.Context) hooks.Verdict {
 		select {
 		case line <- c.Packet:
 			return hooks.Steal

@@ -200,9 +200,6 @@ func books(s netstack.Stats) (in, out uint64) {
 	return s.Received + s.FromHost + s.Injected + s.Made, out
 }
 
-// drops returns the reasons for which packets were dropped, sorted.
-func drops(s netstack.Stats) []string { return slices.Sorted(maps.Keys(s.Drops)) }
-
 // serialize builds a packet and computes its lengths and checksums.
 func serialize(t testing.TB, stack ...gopacket.SerializableLayer) []byte {
 	t.Helper()

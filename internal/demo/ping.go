@@ -37,7 +37,7 @@ func (r *runner) ping(ctx context.Context, family packet.Family) (string, error)
 	for n := range pings {
 		a, err := p.ask(blueHost.of(family), n)
 		if err == nil && a.expired {
-			err = fmt.Errorf("Time Exceeded from %v", a.from)
+			err = fmt.Errorf("a Time Exceeded from %v", a.from)
 		}
 		if err != nil {
 			return "", fmt.Errorf("%d of %d echoes, then: %w", n, pings, err)
@@ -65,7 +65,7 @@ func (r *runner) expire(ctx context.Context, family packet.Family) (string, erro
 	case !a.expired:
 		return "", fmt.Errorf("an echo from %v", a.from)
 	case a.from != redSide.of(family):
-		return "", fmt.Errorf("Time Exceeded from %v", a.from)
+		return "", fmt.Errorf("a Time Exceeded from %v", a.from)
 	}
 	if err := p.setTTL(2); err != nil {
 		return "", err
