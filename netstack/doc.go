@@ -41,6 +41,11 @@
 // FORWARDING and PHYSICAL_OUT it does not. A packet that a hook edited is parsed again. PHYSICAL_OUT sees what goes on the
 // device: fragments one by one, a superpacket whole where the device takes it whole.
 //
+// # What hooks may ask
+//
+// Instance.Protocol gives a handle on IPv4, IPv6 or ARP, whose accessors tell of interfaces, addresses, routes and
+// checksums: the netinfo(9F) of the original (protocol.go, netinfo.go). They read the same snapshots as the packet path.
+//
 // # Ownership
 //
 // The device fills a packet that belongs to the worker, and the worker passes it from stage to stage; it ends by being
@@ -51,7 +56,7 @@
 //
 // The packet path takes no lock: the forwarding table and the lists of hooks, interfaces and addresses are immutable
 // snapshots behind atomic pointers. ICMP errors, which are rate limited, and the host stack's queue are the exceptions.
-// Lock order: Instance.mu, fib.mu; the hook stack's locks and gVisor's are never held when ours are taken.
+// Lock order: Instance.mu, fib.mu; protocols.mu is held alone; the hook stack's locks and gVisor's are never held when ours are taken.
 //
 // # What it does not do
 //

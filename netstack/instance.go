@@ -4,11 +4,13 @@
 package netstack
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"iter"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -144,13 +146,19 @@ func (i *Instance) Interfaces() iter.Seq[*Interface] {
 	}
 }
 
+// interfaceByIndex finds an interface by its index.
 func (i *Instance) interfaceByIndex(index uint32) (*Interface, bool) {
-	for f := range i.Interfaces() {
-		if f.index == index {
-			return f, true
-		}
+	list := *i.interfaces.Load()
+	at, found := searchInterfaces(list, index)
+	if !found {
+		return nil, false
 	}
-	return nil, false
+	return list[at], true
+}
+
+// searchInterfaces returns where in a list the interface of an index is, or would be.
+func searchInterfaces(list []*Interface, index uint32) (at int, found bool) {
+	return slices.BinarySearchFunc(list, index, func(f *Interface, index uint32) int { return cmp.Compare(f.Index(), index) })
 }
 
 // Interface finds an interface by its name. It may be used inside hooks.

@@ -149,12 +149,15 @@ func (n *ipNetinfo) NICByName(name string) (uint32, error) {
 }
 
 func (n *ipNetinfo) NextNIC(after uint32) (uint32, error) {
-	for f := range n.inst.Interfaces() {
-		if f.Index() > after {
-			return f.Index(), nil
-		}
+	list := *n.inst.interfaces.Load()
+	next, found := searchInterfaces(list, after)
+	if found {
+		next++
 	}
-	return 0, nil
+	if next == len(list) {
+		return 0, nil
+	}
+	return list[next].Index(), nil
 }
 
 func (n *ipNetinfo) NextLIF(nic, after uint32) (uint32, error) {
