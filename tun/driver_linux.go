@@ -89,7 +89,9 @@ func (d *linuxDevice) Name() string              { return d.name }
 func (d *linuxDevice) Features() packet.Features { return d.features }
 func (d *linuxDevice) Queues() int               { return len(d.queues) }
 
-func (d *linuxDevice) NextLinkState() (LinkState, error) { return d.link.next() }
+func (d *linuxDevice) NextLinkState(last LinkState) (LinkState, error) {
+	return d.link.next(last)
+}
 
 func (d *linuxDevice) String() string {
 	return fmt.Sprintf("%s: linux driver, queues: %d, offload: %s", d.name, len(d.queues), describeFeatures(d.features))

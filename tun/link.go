@@ -6,14 +6,14 @@ package tun
 // LinkWatcher is a device that can tell how the host's end of it is doing. The devices
 // of Open are: whether they can is in the error of NextLinkState.
 type LinkWatcher interface {
-	// NextLinkState returns the state at once when it is called for the first time, and
-	// from then on blocks until the state is another than it returned last. Changes that
-	// are undone before it looks are not seen. One goroutine at a time.
+	// NextLinkState blocks until the state is another than last, and returns it. For the
+	// zero LinkState that is at once. Changes that are undone before it looks are not
+	// seen. One goroutine at a time.
 	//
 	// Errors are final: net.ErrClosed after Close, at once; ErrGone once the device was
 	// deleted; ErrUnsupported, with the reason, if the system does not tell, or not any more
 	// since the device was moved where this process may not follow; anything else unexpected.
-	NextLinkState() (LinkState, error)
+	NextLinkState(last LinkState) (LinkState, error)
 }
 
 // LinkState is what the host's end of a device is like. The zero value is that of a

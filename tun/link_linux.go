@@ -27,7 +27,8 @@ type linkWatcher struct {
 	index   int32
 	asked   bool      // the socket has been subscribed and the state asked for
 	overrun bool      // messages were lost: ask again once the rest is read
-	last    LinkState // what next returned last
+	state   LinkState // as far as it is known; the zero value if it is not
+	ended   error     // what next returns from now on
 	buffer  []byte
 
 	mu     sync.Mutex
@@ -82,7 +83,7 @@ func (w *linkWatcher) close() {
 }
 
 // next is NextLinkState.
-func (w *linkWatcher) next() (LinkState, error) {
+func (w *linkWatcher) next(last LinkState) (LinkState, error) {
 	if w.buffer == nil {
 		w.buffer = make([]byte, 16<<10)
 	}
@@ -95,23 +96,21 @@ func (w *linkWatcher) next() (LinkState, error) {
 			return LinkState{}, net.ErrClosed
 		case err != nil:
 			return LinkState{}, fmt.Errorf("tun: link state: %w: %w", ErrUnsupported, err)
+		case w.ended != nil:
+			return LinkState{}, w.ended
+		case w.state != LinkState{} && w.state != last:
+			return w.state, nil
 		}
-		state, known, err := w.receive(socket)
-		switch {
-		case err == errLinkLeft:
+		err = w.receive(socket)
+		if err == errLinkLeft {
 			err = w.follow()
-		case errors.Is(err, os.ErrClosed):
-			continue
 		}
 		switch {
-		case err == ErrGone, err == net.ErrClosed, errors.Is(err, ErrUnsupported):
-			return LinkState{}, err
-		case err != nil:
-			return LinkState{}, fmt.Errorf("tun: link state: %w", err)
-		}
-		if known && state != w.last {
-			w.last = state
-			return state, nil
+		case err == nil, errors.Is(err, os.ErrClosed), err == net.ErrClosed: // closed is seen above
+		case err == ErrGone:
+			w.ended = ErrGone
+		default:
+			w.ended = fmt.Errorf("tun: link state: %w", err)
 		}
 	}
 }
@@ -119,37 +118,39 @@ func (w *linkWatcher) next() (LinkState, error) {
 // errLinkLeft: the device is not in the socket's namespace any more.
 var errLinkLeft = errors.New("tun: the device left the namespace")
 
-// receive waits for the next messages and returns the newest state in them, if any.
-func (w *linkWatcher) receive(socket *os.File) (state LinkState, known bool, err error) {
+// receive waits for the next messages and takes the state from them, if it is in one.
+func (w *linkWatcher) receive(socket *os.File) error {
 	if !w.asked {
 		if err := w.ask(socket); err != nil {
-			return state, false, err
+			return err
 		}
 		w.asked = true
 	}
 	n, err := w.read(socket)
 	if err != nil || n == 0 {
-		return state, false, err
+		return err
 	}
 	messages, err := syscall.ParseNetlinkMessage(w.buffer[:n])
 	if err != nil { // longer than the buffer, which no message about a TUN device is
-		return state, false, nil
+		return nil
 	}
 	for _, m := range messages {
 		switch m.Header.Type {
 		case unix.NLMSG_ERROR: // the answer to ask: no such device
-			return state, false, errLinkLeft
+			return errLinkLeft
 		case unix.RTM_NEWLINK, unix.RTM_DELLINK:
 			if !w.isOurs(m.Data) {
 				continue
 			}
 			if m.Header.Type == unix.RTM_DELLINK {
-				return state, false, errLinkLeft
+				return errLinkLeft
 			}
-			state, known = linkStateOf(m)
+			if s, ok := linkStateOf(m); ok {
+				w.state = s
+			}
 		}
 	}
-	return state, known, nil
+	return nil
 }
 
 // read waits for a message. When messages were lost for want of room, what was not lost is
@@ -271,7 +272,7 @@ func (w *linkWatcher) lost(err error) error {
 	case isGone(w.device):
 		return ErrGone
 	}
-	return fmt.Errorf("tun: link state: %w: the device was moved to another network namespace: %w", ErrUnsupported, err)
+	return fmt.Errorf("%w: the device was moved to another network namespace: %w", ErrUnsupported, err)
 }
 
 // namespace opens the network namespace that the device is in.

@@ -24,8 +24,10 @@ type watch struct {
 func watchDevice(t *testing.T, dev tun.Device) *watch {
 	w := &watch{t, make(chan tun.LinkState, 100), make(chan error, 1)}
 	go func() { // ends when the device is closed
+		var s tun.LinkState
 		for {
-			s, err := dev.(tun.LinkWatcher).NextLinkState()
+			var err error
+			s, err = dev.(tun.LinkWatcher).NextLinkState(s)
 			if err != nil {
 				w.end <- err
 				return
@@ -66,7 +68,7 @@ func (w *watch) ended() error {
 }
 
 func up(s tun.LinkState) bool   { return s.Up }
-func down(s tun.LinkState) bool { return !s.Up }
+func down(s tun.LinkState) bool { return !s.Up && s.Name != "" }
 
 var watchedDrivers = []tun.Driver{tun.DriverLinux, tun.DriverWater}
 
@@ -106,10 +108,20 @@ func TestLinkWatcher(t *testing.T) {
 			if err := w.ended(); err != tun.ErrGone {
 				t.Errorf("deleted: %v, want ErrGone", err)
 			}
-			if _, err := dev.(tun.LinkWatcher).NextLinkState(); err != tun.ErrGone {
+			if _, err := dev.(tun.LinkWatcher).NextLinkState(tun.LinkState{}); err != tun.ErrGone {
 				t.Errorf("deleted, asked again: %v, want ErrGone", err)
 			}
 		})
+	}
+}
+
+// Who has seen nothing yet need not wait for something to happen.
+func TestLinkWatcherAgain(t *testing.T) {
+	dev, _ := newDevice(t, tun.Config{})
+	for range 2 {
+		if s, err := dev.(tun.LinkWatcher).NextLinkState(tun.LinkState{}); err != nil || !s.Up || s.Name != deviceName {
+			t.Errorf("%+v, %v", s, err)
+		}
 	}
 }
 
@@ -124,7 +136,7 @@ func TestLinkWatcherClose(t *testing.T) {
 			if err := w.ended(); err != net.ErrClosed {
 				t.Errorf("while waiting: %v, want net.ErrClosed", err)
 			}
-			if _, err := dev.(tun.LinkWatcher).NextLinkState(); err != net.ErrClosed {
+			if _, err := dev.(tun.LinkWatcher).NextLinkState(tun.LinkState{}); err != net.ErrClosed {
 				t.Errorf("afterwards: %v, want net.ErrClosed", err)
 			}
 		})
@@ -163,7 +175,7 @@ func TestLinkWatcherMoved(t *testing.T) {
 func TestLinkWatcherOverrun(t *testing.T) {
 	dev, ns := newDevice(t, tun.Config{})
 	watcher := dev.(tun.LinkWatcher)
-	if s, err := watcher.NextLinkState(); err != nil || !s.Up {
+	if s, err := watcher.NextLinkState(tun.LinkState{}); err != nil || !s.Up {
 		t.Fatalf("%+v, %v", s, err)
 	}
 	for n := range 400 { // some 600 KiB of messages: more than a socket holds

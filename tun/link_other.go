@@ -18,6 +18,6 @@ func watchWater(io.ReadWriteCloser) *linkWatcher { return new(linkWatcher) }
 
 func (*linkWatcher) close() {}
 
-func (*linkWatcher) next() (LinkState, error) {
+func (*linkWatcher) next(LinkState) (LinkState, error) {
 	return LinkState{}, fmt.Errorf("tun: link state: %w on %s", ErrUnsupported, runtime.GOOS)
 }

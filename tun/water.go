@@ -64,7 +64,9 @@ func (d *waterDevice) Name() string              { return d.name }
 func (d *waterDevice) Features() packet.Features { return 0 }
 func (d *waterDevice) Queues() int               { return 1 }
 
-func (d *waterDevice) NextLinkState() (LinkState, error) { return d.link.next() }
+func (d *waterDevice) NextLinkState(last LinkState) (LinkState, error) {
+	return d.link.next(last)
+}
 
 func (d *waterDevice) String() string {
 	s := d.name + ": water driver on " + runtime.GOOS
