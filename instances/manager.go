@@ -9,170 +9,270 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
-	"net/netip"
 	"slices"
 	"sync"
 
 	"github.com/hooknet/hooknet/hooks"
 	"github.com/hooknet/hooknet/netstack"
-	"github.com/hooknet/hooknet/packet"
-	"github.com/hooknet/hooknet/tun"
 )
-
-// The errors of this package are those of netstack: a name that is taken is netstack.ErrExists, an unknown id is
-// netstack.ErrNotFound, a closed manager is netstack.ErrClosed.
 
 // Config describes a Manager. The zero value works.
 type Config struct {
-	// Logger is used by instances that bring none of their own. Default: nothing is logged.
+	// Logger is told of callbacks that fail, and is used by instances that bring none of their own. Default: nothing is
+	// logged.
 	Logger *slog.Logger
 }
 
-// A Manager owns a set of instances.
+// A Manager owns a set of instances, and the descriptors of the modules that are part of them.
 type Manager struct {
-	cfg Config
+	logger *slog.Logger
 
-	mu     sync.Mutex
-	lastID hooks.InstanceID                        // guarded by mu
-	byID   map[hooks.InstanceID]*netstack.Instance // guarded by mu
-	names  map[string]hooks.InstanceID             // guarded by mu; also of instances that are being made
-	closed bool                                    // guarded by mu
+	// mu guards all that follows, and what members, registrations and pairs say that it does. It is never held while
+	// callbacks, the logger or an instance's methods are called.
+	mu               sync.Mutex
+	lastID           hooks.InstanceID
+	members          map[hooks.InstanceID]*member
+	names            map[string]*member
+	lastRegistration uint64
+	registrations    []*Registration       // oldest first
+	operations       map[uint64]*operation // the innermost of each goroutine that is inside one
+	empty            sync.Cond             // the last member has gone
+	closed           bool
 }
+
+// A member is an instance of a manager, from before it is made until it is gone.
+type member struct {
+	manager  *Manager
+	id       hooks.InstanceID
+	name     string
+	instance *netstack.Instance // constant once it is made
+
+	stage stage   // guarded by mu
+	pairs []*pair // guarded by mu; also those whose Create failed
+}
+
+type stage uint8
+
+const (
+	making stage = iota // nobody finds it yet
+	living
+	ending // nobody finds it any more, and no descriptor is added
+)
 
 // New makes a manager without instances.
 func New(cfg Config) *Manager {
-	return &Manager{cfg: cfg, byID: make(map[hooks.InstanceID]*netstack.Instance), names: make(map[string]hooks.InstanceID)}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	m := &Manager{
+		logger:     cfg.Logger,
+		members:    make(map[hooks.InstanceID]*member),
+		names:      make(map[string]*member),
+		operations: make(map[uint64]*operation),
+	}
+	m.empty.L = &m.mu
+	return m
 }
 
-// Create makes an instance. cfg.ID is given by the manager and must be 0; cfg.Name must be new among the living instances,
-// by default it is the id in decimal.
-func (m *Manager) Create(cfg netstack.Config) (*netstack.Instance, error) {
-	if cfg.ID != 0 {
-		return nil, fmt.Errorf("instances: create %q: %w: the manager gives the id; leave it 0", cfg.Name, netstack.ErrInvalid)
-	}
+// unlocked calls f without mu, which is held before and after, also if f does not return.
+func (m *Manager) unlocked(f func()) {
+	m.mu.Unlock()
+	defer m.mu.Lock()
+	f()
+}
+
+// Create makes an instance and calls the Create of every descriptor for it, oldest registration first; then Get, Find and
+// All know it. End it with Destroy: Instance.Close knows nothing of descriptors.
+//
+// cfg.ID is given by the manager and must be 0; cfg.Name must be new among the living instances, by default it is the id in
+// decimal. Errors: netstack.ErrInvalid, netstack.ErrExists, netstack.ErrClosed.
+func (m *Manager) Create(cfg netstack.Config) (instance *netstack.Instance, err error) {
+	defer func() { err = opError("create instance", cfg.Name, err) }()
 	if cfg.Logger == nil {
-		cfg.Logger = m.cfg.Logger
+		cfg.Logger = m.logger
 	}
 	m.mu.Lock()
-	m.lastID++
-	cfg.ID = m.lastID
+	defer m.mu.Unlock()
+	i := &member{manager: m}
+	if err := m.admit(i, &cfg); err != nil {
+		return nil, err
+	}
+	o := m.begin(nil, i)
+	defer o.end()
+	defer func() { // also if a callback ends the goroutine
+		if i.stage == living {
+			return
+		}
+		if i.instance != nil {
+			err = errors.Join(err, o.destroy(i))
+		}
+		m.forget(i)
+	}()
+	m.unlocked(func() { i.instance, err = netstack.New(cfg) })
+	if err != nil {
+		return nil, err
+	}
+	for r := m.missing(i); r != nil; r = m.missing(i) {
+		o.create(r, i)
+	}
+	if m.closed {
+		return nil, netstack.ErrClosed
+	}
+	i.stage = living
+	return i.instance, nil
+}
+
+// admit gives a new member its id and name, or says why it may not be. mu is held.
+func (m *Manager) admit(i *member, cfg *netstack.Config) error {
+	if cfg.ID != 0 {
+		return fmt.Errorf("%w: the manager gives the id; leave it 0", netstack.ErrInvalid)
+	}
+	if m.closed {
+		return netstack.ErrClosed
+	}
+	cfg.ID = m.lastID + 1
 	if cfg.Name == "" {
 		cfg.Name = fmt.Sprint(cfg.ID)
 	}
-	var err error
+	if m.names[cfg.Name] != nil {
+		return fmt.Errorf("%w: an instance of that name", netstack.ErrExists)
+	}
+	m.lastID = cfg.ID
+	i.id, i.name = cfg.ID, cfg.Name
+	m.members[i.id], m.names[i.name] = i, i
+	return nil
+}
+
+// missing returns the oldest registration that a new instance has not seen yet; nil if there is none, or no point in it.
+// mu is held.
+func (m *Manager) missing(i *member) *Registration {
 	if m.closed {
-		err = netstack.ErrClosed
-	} else if _, taken := m.names[cfg.Name]; taken {
-		err = fmt.Errorf("%w: an instance of that name", netstack.ErrExists)
-	} else {
-		m.names[cfg.Name] = cfg.ID
+		return nil
 	}
-	m.mu.Unlock()
-	if err != nil {
-		return nil, fmt.Errorf("instances: create %q: %w", cfg.Name, err)
+	for _, r := range m.registrations {
+		if r.pairs[i] == nil {
+			return r
+		}
 	}
-	inst, err := netstack.New(cfg)
+	return nil
+}
+
+// Destroy ends an instance, and returns when it has ended. Nobody finds it from now on. Its end is announced
+// (Instance.Shutdown); the descriptors' Shutdown is called, oldest registration first; the instance is closed; the
+// descriptors' Destroy is called in the same order. Then its name may be used again; its id never is.
+//
+// Errors: netstack.ErrNotFound for an instance that is not there, is still being made or ends already; ErrInCallback; those
+// of closing devices.
+func (m *Manager) Destroy(id hooks.InstanceID) error {
+	return opError("destroy instance", fmt.Sprint(id), m.destroy(id))
+}
+
+func (m *Manager) destroy(id hooks.InstanceID) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if err == nil && m.closed {
-		err = errors.Join(fmt.Errorf("instances: create %q: %w", cfg.Name, netstack.ErrClosed), inst.Close())
+	i := m.members[id]
+	o := m.begin(nil, i)
+	defer o.end()
+	switch {
+	case o.closesCircle():
+		return ErrInCallback
+	case i == nil || i.stage != living:
+		return netstack.ErrNotFound
 	}
-	if err != nil {
-		delete(m.names, cfg.Name)
-		return nil, err
+	defer m.forget(i)
+	return o.destroy(i)
+}
+
+// destroy ends an instance. mu is held, but not while something is called or waited for.
+func (o *operation) destroy(i *member) (err error) {
+	m := o.manager
+	i.stage = ending
+	m.unlocked(i.instance.Shutdown)
+	pairs := slices.Clone(i.pairs)
+	slices.SortFunc(pairs, func(a, b *pair) int { return cmp.Compare(a.registration.number, b.registration.number) })
+	o.advance(pairs, shutdown)
+	m.unlocked(func() { err = i.instance.Close() })
+	o.advance(pairs, gone)
+	return err
+}
+
+// forget takes a member out of everything, at its end. mu is held.
+func (m *Manager) forget(i *member) {
+	i.stage = ending
+	for _, p := range i.pairs {
+		delete(p.registration.pairs, i)
 	}
-	m.byID[cfg.ID] = inst
-	return inst, nil
+	delete(m.members, i.id)
+	delete(m.names, i.name)
+	if len(m.members) == 0 {
+		m.empty.Broadcast()
+	}
 }
 
 // Get finds a living instance by its id.
 func (m *Manager) Get(id hooks.InstanceID) (*netstack.Instance, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if i := m.byID[id]; i != nil {
-		return i, true
-	}
-	return nil, false
+	return m.members[id].found()
 }
 
 // Find finds a living instance by its name.
 func (m *Manager) Find(name string) (*netstack.Instance, bool) {
 	m.mu.Lock()
-	id, ok := m.names[name]
-	m.mu.Unlock()
-	if !ok {
+	defer m.mu.Unlock()
+	return m.names[name].found()
+}
+
+// found returns the instance of a member that is there and living. mu is held.
+func (i *member) found() (*netstack.Instance, bool) {
+	if i == nil || i.stage != living {
 		return nil, false
 	}
-	return m.Get(id)
+	return i.instance, true
 }
 
 // All iterates over the instances that live when it is called, by ascending id.
 func (m *Manager) All() iter.Seq[*netstack.Instance] {
 	m.mu.Lock()
-	list := make([]*netstack.Instance, 0, len(m.byID))
-	for _, i := range m.byID {
-		list = append(list, i)
+	defer m.mu.Unlock()
+	var list []*netstack.Instance
+	for _, i := range m.living() {
+		list = append(list, i.instance)
 	}
-	m.mu.Unlock()
-	slices.SortFunc(list, func(a, b *netstack.Instance) int { return cmp.Compare(a.ID(), b.ID()) })
 	return slices.Values(list)
 }
 
-// Destroy closes an instance and forgets it; its name may be used again, its id never is.
-func (m *Manager) Destroy(id hooks.InstanceID) error {
-	m.mu.Lock()
-	i := m.byID[id]
-	delete(m.byID, id)
-	m.mu.Unlock()
-	if i == nil {
-		return fmt.Errorf("instances: destroy %d: %w", id, netstack.ErrNotFound)
-	}
-	err := i.Close()
-	m.mu.Lock()
-	delete(m.names, i.Name())
-	m.mu.Unlock()
-	return err
-}
-
-// Close destroys all instances, newest first, and refuses new ones.
-func (m *Manager) Close() error {
-	m.mu.Lock()
-	m.closed = true
-	m.mu.Unlock()
-	var errs []error
-	for _, i := range slices.Backward(slices.Collect(m.All())) {
-		if err := m.Destroy(i.ID()); !errors.Is(err, netstack.ErrNotFound) { // somebody else was faster
-			errs = append(errs, err)
+// living returns the members that live, by ascending id. mu is held.
+func (m *Manager) living() []*member {
+	list := make([]*member, 0, len(m.members))
+	for _, i := range m.members {
+		if i.stage == living {
+			list = append(list, i)
 		}
 	}
+	slices.SortFunc(list, func(a, b *member) int { return cmp.Compare(a.id, b.id) })
+	return list
+}
+
+// Close refuses new instances and descriptors, destroys all instances, newest first, and returns when all have gone, also
+// those that others are making or destroying. Registrations stay: they have no instances any more. ErrInCallback.
+func (m *Manager) Close() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.operations[goroutine()] != nil {
+		return opError("close", "manager", ErrInCallback)
+	}
+	m.closed = true
+	var errs []error
+	for _, i := range slices.Backward(m.living()) {
+		m.unlocked(func() {
+			if err := m.Destroy(i.id); !errors.Is(err, netstack.ErrNotFound) { // somebody else was faster
+				errs = append(errs, err)
+			}
+		})
+	}
+	for len(m.members) > 0 {
+		m.empty.Wait()
+	}
 	return errors.Join(errs...)
-}
-
-// A CableEnd is one end of a cable: an interface of an instance.
-type CableEnd struct {
-	Instance  *netstack.Instance
-	Interface string // name of the interface
-	MTU       int    // bytes; default 1500
-	Addresses []netip.Prefix
-}
-
-// Cable joins two instances, or an instance with itself, by a link in memory that takes superpackets. Closing either
-// interface cuts it: what the other end sends is then dropped.
-func (m *Manager) Cable(a, b CableEnd) (*netstack.Interface, *netstack.Interface, error) {
-	near, far := tun.Pair(tun.PairConfig{
-		Names:    [2]string{a.Interface, b.Interface},
-		Features: packet.FeatureChecksum | packet.FeatureTSO4 | packet.FeatureTSO6 | packet.FeatureUSO,
-	})
-	attach := func(dev tun.Device, e CableEnd) (*netstack.Interface, error) {
-		return e.Instance.AddInterface(dev, netstack.InterfaceConfig{Name: e.Interface, MTU: e.MTU, Addresses: e.Addresses})
-	}
-	f, err := attach(near, a)
-	if err != nil {
-		return nil, nil, errors.Join(err, near.Close(), far.Close())
-	}
-	g, err := attach(far, b)
-	if err != nil {
-		return nil, nil, errors.Join(err, f.Close(), far.Close())
-	}
-	return f, g, nil
 }
