@@ -67,11 +67,30 @@ func (g *generator) Write(_ int, pkts []*packet.Packet) (int, error) {
 	return len(pkts), nil
 }
 
+// An idle device is a generator whose readers wait until it is closed.
+type idle struct {
+	generator
+	closed chan struct{}
+}
+
+func newIdle() *idle { return &idle{closed: make(chan struct{})} }
+
+func (d *idle) Read(int, []*packet.Packet) (int, error) {
+	<-d.closed
+	return 0, net.ErrClosed
+}
+
+func (d *idle) Close() error {
+	close(d.closed)
+	return nil
+}
+
 // A bench is a router whose left device is a generator; run carries n packets to the other side on this goroutine.
 type bench struct {
 	inst *Instance
 	from *Interface
 	gen  *generator
+	link *link // of gen, which takes turns with the interface's own
 }
 
 func newBench(tb testing.TB, hooked int, routes int, destinations []netip.Addr, build func(dst netip.Addr) ([]byte, packet.Offload)) *bench {
@@ -82,12 +101,11 @@ func newBench(tb testing.TB, hooked int, routes int, destinations []netip.Addr, 
 	}
 	tb.Cleanup(func() { inst.Close() })
 	gen := &generator{}
-	from, err := inst.AddInterface(gen, InterfaceConfig{Name: "from", Addresses: []netip.Prefix{netip.MustParsePrefix("10.0.1.1/24"), netip.MustParsePrefix("fd00:1::1/64")}})
+	from, err := inst.AddInterface(newIdle(), InterfaceConfig{Name: "from", Addresses: []netip.Prefix{netip.MustParsePrefix("10.0.1.1/24"), netip.MustParsePrefix("fd00:1::1/64")}})
 	if err != nil {
 		tb.Fatal(err)
 	}
-	from.readers.Wait() // with nothing left to read its own reader ends; the test reads
-	if _, err := inst.AddInterface(&generator{}, InterfaceConfig{Name: "to"}); err != nil {
+	if _, err := inst.AddInterface(newIdle(), InterfaceConfig{Name: "to"}); err != nil {
 		tb.Fatal(err)
 	}
 	table := []Route{
@@ -115,13 +133,12 @@ func newBench(tb testing.TB, hooked int, routes int, destinations []netip.Addr, 
 		gen.packets = append(gen.packets, b)
 		gen.offload = o
 	}
-	return &bench{inst, from, gen}
+	return &bench{inst, from, gen, newLink(gen)}
 }
 
 func (b *bench) run(n int) {
 	b.gen.left = n
-	b.from.readers.Add(1)
-	b.inst.newWorker(0).readLoop(b.from)
+	b.inst.newWorker(0).readLoop(b.from, b.link)
 }
 
 // destination4 and destination6 number the destinations, one in each route.

@@ -76,7 +76,8 @@ func (h *hop) mtu() int {
 	return mtu
 }
 
-// The rows that may stand behind one prefix. The first is in force: local before static before connected, then by age.
+// The rows that may stand behind one prefix. The first that counts (inForce) is in force: local before static before
+// connected, then by age.
 const (
 	rowLocal     = iota // an address of ours; one for a prefix
 	rowStatic           // AddRoute; one for a prefix
@@ -98,7 +99,7 @@ type fib struct {
 	budget int // of static rows; 0: no limit
 
 	mu      sync.Mutex
-	rows    map[netip.Prefix][]fibEntry // guarded by mu; every row, the one in force first
+	rows    map[netip.Prefix][]fibEntry // guarded by mu; every row, in the order in which they come into force
 	statics int                         // guarded by mu; how many rows are static
 }
 
@@ -116,83 +117,109 @@ func (f *fib) lookup(a netip.Addr) *hop {
 
 // add puts entries into the table, all of them or none: a local or static row that is taken is refused with ErrExists, static
 // rows beyond the budget with ErrBudget.
-func (f *fib) add(entries ...fibEntry) error {
+func (f *fib) add(entries ...fibEntry) error { return f.change(nil, entries) }
+
+// remove takes entries out; those that are not there are passed over.
+func (f *fib) remove(entries ...fibEntry) { _ = f.change(entries, nil) }
+
+// change takes entries out and puts others in, in one step. The errors are those of add; then nothing has changed.
+func (f *fib) change(remove, add []fibEntry) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	type place struct {
 		prefix netip.Prefix
 		row    int
 	}
-	taken := make(map[place]bool, len(entries))
-	for _, e := range entries {
+	taken := make(map[place]bool, len(add))
+	for _, e := range add {
 		at := place{e.prefix, e.row}
-		if e.row != rowConnected && (taken[at] || f.find(e.prefix, e.row) != nil) {
+		if e.row == rowConnected {
+			continue
+		}
+		if there, ok := f.find(e.prefix, e.row); taken[at] || ok && !slices.Contains(remove, there) {
 			return fmt.Errorf("%v: %w", e.prefix, ErrExists)
 		}
 		taken[at] = true
 	}
-	if added := countStatic(entries); added > 0 {
+	if added := countStatic(add); added > 0 {
 		if err := checkBudget("routes", f.budget, f.statics+added); err != nil {
 			return err
 		}
 	}
-	f.edit(entries, func(rows []fibEntry, e fibEntry) []fibEntry {
-		rows = append(slices.Clone(rows), e)
+	for _, e := range remove {
+		f.setRows(e.prefix, slices.DeleteFunc(slices.Clone(f.rows[e.prefix]), func(o fibEntry) bool { return o == e }))
+	}
+	for _, e := range add {
+		rows := append(slices.Clone(f.rows[e.prefix]), e)
 		slices.SortStableFunc(rows, func(a, b fibEntry) int { return cmp.Compare(a.row, b.row) })
-		return rows
-	})
+		f.setRows(e.prefix, rows)
+	}
+	f.publish(slices.Concat(remove, add))
 	return nil
 }
 
-// remove takes entries out; those that are not there are passed over.
-func (f *fib) remove(entries ...fibEntry) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.edit(entries, func(rows []fibEntry, e fibEntry) []fibEntry {
-		return slices.DeleteFunc(slices.Clone(rows), func(o fibEntry) bool { return o == e })
-	})
+// setRows replaces the rows of a prefix. f.mu is held.
+func (f *fib) setRows(p netip.Prefix, rows []fibEntry) {
+	f.statics += countStatic(rows) - countStatic(f.rows[p])
+	if len(rows) == 0 {
+		delete(f.rows, p)
+		return
+	}
+	f.rows[p] = rows
 }
 
-// find returns the first row of a kind, nil if there is none. f.mu is held.
-func (f *fib) find(p netip.Prefix, row int) *hop {
+// find returns the first row of a kind. f.mu is held.
+func (f *fib) find(p netip.Prefix, row int) (fibEntry, bool) {
 	for _, e := range f.rows[p] {
 		if e.row == row {
+			return e, true
+		}
+	}
+	return fibEntry{}, false
+}
+
+// inForce returns the hop of the first row that counts, nil if there is none: rows by an interface that cannot be used do
+// not, except that its addresses remain ours.
+func inForce(rows []fibEntry) *hop {
+	for _, e := range rows {
+		if e.hop.iface == nil || e.hop.kind == hopLocal || e.hop.iface.state.Load().usable() {
 			return e.hop
 		}
 	}
 	return nil
 }
 
-// editClone is the number of changes from which copying the whole table once is cheaper than one path copy each.
-const editClone = 256
+// publishClone is the number of changes from which copying the whole table once is cheaper than one path copy each.
+const publishClone = 256
 
-// edit changes the rows of each entry's prefix and publishes one new snapshot. f.mu is held.
-func (f *fib) edit(entries []fibEntry, change func(rows []fibEntry, e fibEntry) []fibEntry) {
+// publish makes a new snapshot in which the prefixes of the entries are as their rows say. f.mu is held.
+func (f *fib) publish(changed []fibEntry) {
 	table := f.table.Load()
-	clone := len(entries) >= editClone
+	clone := len(changed) >= publishClone
 	if clone {
 		table = table.Clone()
 	}
-	for _, e := range entries {
-		rows := change(f.rows[e.prefix], e)
-		f.statics += countStatic(rows) - countStatic(f.rows[e.prefix])
+	for _, e := range changed {
+		h := inForce(f.rows[e.prefix])
 		switch {
-		case len(rows) == 0:
-			delete(f.rows, e.prefix)
-			if clone {
-				table.Delete(e.prefix)
-			} else {
-				table = table.DeletePersist(e.prefix)
-			}
-			continue
+		case h == nil && clone:
+			table.Delete(e.prefix)
+		case h == nil:
+			table = table.DeletePersist(e.prefix)
 		case clone:
-			table.Insert(e.prefix, rows[0].hop)
+			table.Insert(e.prefix, h)
 		default:
-			table = table.InsertPersist(e.prefix, rows[0].hop)
+			table = table.InsertPersist(e.prefix, h)
 		}
-		f.rows[e.prefix] = rows
 	}
 	f.table.Store(table)
+}
+
+// refresh publishes the rows that lead to an interface again, after its state has changed.
+func (f *fib) refresh(i *Interface) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.publish(f.usingLocked(i))
 }
 
 func countStatic(entries []fibEntry) (n int) {
@@ -204,8 +231,8 @@ func countStatic(entries []fibEntry) (n int) {
 	return n
 }
 
-// static returns the row that AddRoute made for a prefix, nil if there is none.
-func (f *fib) static(p netip.Prefix) *hop {
+// static returns the row that AddRoute made for a prefix.
+func (f *fib) static(p netip.Prefix) (fibEntry, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.find(p, rowStatic)
@@ -215,6 +242,10 @@ func (f *fib) static(p netip.Prefix) *hop {
 func (f *fib) using(i *Interface) []fibEntry {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	return f.usingLocked(i)
+}
+
+func (f *fib) usingLocked(i *Interface) []fibEntry {
 	var entries []fibEntry
 	for _, rows := range f.rows {
 		for _, e := range rows {
@@ -237,6 +268,8 @@ func (i *Instance) AddRoute(r Route) error { return i.AddRoutes(r) }
 
 // AddRoutes adds many rows at once: all of them or, on an error, none. Packets see all or none of them, too.
 func (i *Instance) AddRoutes(routes ...Route) error {
+	i.mu.Lock() // interfaces stay
+	defer i.mu.Unlock()
 	entries := make([]fibEntry, 0, len(routes))
 	for _, r := range routes {
 		h, err := i.newHop(&r)
@@ -287,11 +320,13 @@ func (i *Instance) newHop(r *Route) (*hop, error) {
 // RemoveRoute removes what AddRoute added for a prefix. ErrNotFound if there is no such route.
 func (i *Instance) RemoveRoute(p netip.Prefix) error {
 	p = p.Masked()
-	h := i.fib.static(p)
-	if h == nil {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	e, found := i.fib.static(p)
+	if !found {
 		return opError("remove route", fmt.Sprintf("%v", p), ErrNotFound)
 	}
-	i.fib.remove(fibEntry{prefix: p, row: rowStatic, hop: h})
+	i.fib.remove(e)
 	i.mirrorRoutes()
 	return nil
 }

@@ -86,21 +86,66 @@ func (h *hostStack) attach(f *Interface) error {
 		return fmt.Errorf("host stack: new NIC: %s", err)
 	}
 	for _, p := range f.Addresses() {
-		// Added with their full length: gVisor must not know subnets and their broadcasts, our table does. Only all of
-		// 127/8 is local.
-		address := tcpip.ProtocolAddress{Protocol: protocolOf(p.Addr()), AddressWithPrefix: toAddress(p.Addr()).WithPrefix()}
-		if f.loopback() {
-			address.AddressWithPrefix.PrefixLen = p.Bits()
-		}
-		if err := h.stack.AddProtocolAddress(id, address, stack.AddressProperties{}); err != nil {
+		if err := h.addAddress(f, p); err != nil {
 			h.detach(f)
-			return fmt.Errorf("host stack: address %v: %s", p, err)
+			return err
 		}
 	}
 	return nil
 }
 
-// detach removes an interface's NIC; sockets bound to its addresses stay, and fail when they send.
+// addAddress gives an interface's NIC an address.
+func (h *hostStack) addAddress(f *Interface, p netip.Prefix) error {
+	// Added with its full length: gVisor must not know subnets and their broadcasts, our table does. Only all of 127/8 is
+	// local.
+	address := tcpip.ProtocolAddress{Protocol: protocolOf(p.Addr()), AddressWithPrefix: toAddress(p.Addr()).WithPrefix()}
+	if f.loopback() {
+		address.AddressWithPrefix.PrefixLen = p.Bits()
+	}
+	err := h.stack.AddProtocolAddress(tcpip.NICID(f.index), address, stack.AddressProperties{})
+	if _, there := err.(*tcpip.ErrDuplicateAddress); there {
+		return fmt.Errorf("%v: %w", p, ErrExists)
+	}
+	if err != nil {
+		return fmt.Errorf("host stack: address %v: %s", p, err)
+	}
+	return nil
+}
+
+// removeAddresses takes addresses from an interface's NIC. Connections that use them keep them half alive until they end.
+func (h *hostStack) removeAddresses(f *Interface, addresses []netip.Prefix) {
+	for _, p := range addresses {
+		_ = h.stack.RemoveAddress(tcpip.NICID(f.index), toAddress(p.Addr())) // it is there
+	}
+}
+
+// endSockets ends the sockets bound to any of these local addresses and returns how many may have a reset to send.
+func (h *hostStack) endSockets(addresses []netip.Prefix) (resets int) {
+	if len(addresses) == 0 {
+		return 0
+	}
+	ended := make(map[stack.TransportEndpoint]bool) // gVisor names those of both families twice
+	for _, ep := range h.stack.RegisteredEndpoints() {
+		bound, ok := ep.(interface {
+			GetLocalAddress() (tcpip.FullAddress, tcpip.Error)
+		})
+		if !ok || ended[ep] {
+			continue
+		}
+		at, err := bound.GetLocalAddress()
+		if err != nil || !slices.ContainsFunc(addresses, func(p netip.Prefix) bool { return toAddress(p.Addr()) == at.Addr }) {
+			continue
+		}
+		ended[ep] = true
+		ep.Abort()
+		if _, ok := ep.(*tcp.Endpoint); ok {
+			resets++
+		}
+	}
+	return resets
+}
+
+// detach removes an interface's NIC.
 func (h *hostStack) detach(f *Interface) { h.stack.RemoveNIC(tcpip.NICID(f.index)) }
 
 // mirroredRoutes is the largest forwarding table that is shown to gVisor row by row; of larger ones it sees the

@@ -60,7 +60,7 @@ func (i *Instance) DirectOut(p *packet.Packet, out *Interface) error {
 	defer directWorkers.Put(w)
 	w.inst = i
 	i.stats.direct.Add(1)
-	if missing := p.Offload.Needs() &^ out.features; p.Offload.GSO != packet.GSONone && missing != 0 {
+	if missing := p.Offload.Needs() &^ out.link.Load().features; p.Offload.GSO != packet.GSONone && missing != 0 {
 		w.split(p, atSend, out, nil)
 	} else {
 		w.send(p, out)

@@ -15,7 +15,10 @@ import (
 // ingress takes a packet from a device, or one that QueueIn makes out to be: parse, martians, then the hooks.
 func (w *worker) ingress(in *Interface, p *packet.Packet) {
 	reason := p.Parse()
-	if reason == hooks.ReasonNone {
+	switch {
+	case !in.state.Load().Up:
+		reason = packet.ReasonInterfaceDown
+	case reason == hooks.ReasonNone:
 		reason = martian(p)
 	}
 	if reason != hooks.ReasonNone {

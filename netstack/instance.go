@@ -57,6 +57,8 @@ type Instance struct {
 
 	injectIn, injectOut *queue
 
+	nicEvents nicEvents
+
 	icmp  icmpLimiter
 	stats counters
 	slots atomic.Uint32 // next worker number
@@ -101,6 +103,7 @@ func New(cfg Config) (*Instance, error) {
 	i.injectOut = newQueue(i, packet.ReasonInjectQueueFull, carryOut)
 	i.injectIn.setBudget(cfg.Budget.QueuedInjections)
 	i.injectOut.setBudget(cfg.Budget.QueuedInjections)
+	i.nicEvents.open(i)
 	i.interfaces.Store(new([]*Interface))
 	i.icmp.init()
 	i.hooks = hooks.NewStack(hooks.StackConfig{Instance: i.id, Logger: i.log})
@@ -194,7 +197,9 @@ func (i *Instance) Close() error {
 	i.closed = true
 	i.mu.Unlock()
 	if !first {
-		<-i.done
+		if !insideNICEvent() {
+			<-i.done
+		}
 		return nil
 	}
 	defer close(i.done)
@@ -208,6 +213,7 @@ func (i *Instance) Close() error {
 		errs = append(errs, f.Close())
 	}
 	i.host.destroy()
+	i.nicEvents.close()
 	if err := i.points.remove(i.hooks); err != nil {
 		i.log.Warn("instance closed with hooks or notifiers still registered", "error", err)
 	}

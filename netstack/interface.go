@@ -37,7 +37,8 @@ type InterfaceConfig struct {
 	// Name is unique in the instance, at most 15 bytes as on Linux. Default: the device's name.
 	Name string
 	// MTU is the largest packet sent by the interface, in bytes, 68 to 65535, at least 1280 if there is an IPv6 address.
-	// Default: 1500. The host's side of the device must be set to the same.
+	// The host's side of the device must be set to the same. Default: what the host's side is set to, now and whenever that
+	// changes, if the device can tell (tun.LinkWatcher); else 1500.
 	MTU int
 	// Addresses are the interface's own addresses with the prefix length of their subnet; the subnet becomes a
 	// connected route. The first of each family is the source of ICMP errors and of sockets that name none.
@@ -51,15 +52,15 @@ type InterfaceStats struct {
 	SendErrors                     uint64 // the device refused the packet; also counted as drops by reason
 }
 
-// An Interface joins an instance to a device. All methods may be called by any goroutine and inside hooks, except Close.
+// An Interface joins an instance to a device. All methods may be called by any goroutine and inside hooks, except Close
+// and ReplaceDevice, which wait for hooks.
 type Interface struct {
 	inst  *Instance
 	index uint32
 	name  string
-	dev   tun.Device // nil for the loopback interface
 
-	features  packet.Features // what dev accepts
-	queues    int             // of dev
+	link      atomic.Pointer[link] // the device; nil for the loopback interface
+	state     atomic.Pointer[InterfaceState]
 	mtu       atomic.Int32
 	addresses atomic.Pointer[addressTable]
 	nic       *endpoint // gVisor's side of the interface
@@ -67,9 +68,13 @@ type Interface struct {
 
 	stats struct{ rxPackets, rxBytes, txPackets, txBytes, txErrors atomic.Uint64 }
 
-	readers sync.WaitGroup // one goroutine per device queue
-	closing sync.Once
-	done    chan struct{}
+	rows      []fibEntry // guarded by inst.mu; what the addresses have brought into the forwarding table
+	followMTU bool       // guarded by inst.mu; the MTU is the host's
+	closed    bool       // guarded by inst.mu
+
+	replacing sync.Mutex // held by ReplaceDevice and Close; taken before inst.mu
+	closing   sync.Once
+	done      chan struct{}
 }
 
 // Index returns the interface's number, unique in the instance and never reused; the loopback interface has 1.
@@ -78,13 +83,7 @@ func (f *Interface) Index() uint32 { return f.index }
 // Name returns the interface's name.
 func (f *Interface) Name() string { return f.name }
 
-// MTU returns the largest packet the interface sends, in bytes (net_getmtu(9F)).
-func (f *Interface) MTU() int { return int(f.mtu.Load()) }
-
-// Device returns the device behind the interface, nil for the loopback interface.
-func (f *Interface) Device() tun.Device { return f.dev }
-
-func (f *Interface) loopback() bool { return f.dev == nil }
+func (f *Interface) loopback() bool { return f.link.Load() == nil }
 
 // Stats returns the interface's counters.
 func (f *Interface) Stats() InterfaceStats {
@@ -116,28 +115,52 @@ func (c *InterfaceConfig) validate() error {
 	if c.Name == "" || len(c.Name) > 15 {
 		bad("name %q; expected 1 to 15 bytes", c.Name)
 	}
-	if c.MTU < minMTU4 || c.MTU > maxMTU {
-		bad("MTU %d; expected %d to %d bytes", c.MTU, minMTU4, maxMTU)
-	}
-	for n, p := range c.Addresses {
-		a := p.Addr()
-		switch {
-		case !p.IsValid():
-			bad("address %d is no prefix; expected e.g. 10.0.0.1/24", n+1)
-		case a.Is4In6() || a.Zone() != "":
-			bad("address %v; expected plain IPv4 or IPv6 without zone", p)
-		case a.IsUnspecified() || a.IsMulticast():
-			bad("address %v is no address a host may have", p)
-		case a.Is6() && c.MTU < minMTU6:
-			bad("MTU %d with the IPv6 address %v; expected at least %d (RFC 8200 section 5)", c.MTU, p, minMTU6)
+	for _, p := range c.Addresses {
+		if err := validateAddress(p); err != nil {
+			errs = append(errs, err)
 		}
+	}
+	if len(errs) == 0 {
+		errs = append(errs, validateMTU(c.MTU, c.Addresses))
 	}
 	return errors.Join(errs...)
 }
 
+// validateMTU checks an MTU against what the addresses' families ask for.
+func validateMTU(mtu int, addresses []netip.Prefix) error {
+	if mtu < minMTU4 || mtu > maxMTU {
+		return fmt.Errorf("%w: MTU %d; expected %d to %d bytes", ErrInvalid, mtu, minMTU4, maxMTU)
+	}
+	for _, p := range addresses {
+		if p.Addr().Is6() && mtu < minMTU6 {
+			return fmt.Errorf("%w: MTU %d with the IPv6 address %v; expected at least %d (RFC 8200 section 5)", ErrInvalid, mtu, p, minMTU6)
+		}
+	}
+	return nil
+}
+
+func validateAddress(p netip.Prefix) error {
+	a := p.Addr()
+	switch {
+	case !p.IsValid():
+		return fmt.Errorf("%w: address %v is no prefix; expected e.g. 10.0.0.1/24", ErrInvalid, p)
+	case a.Is4In6() || a.Zone() != "":
+		return fmt.Errorf("%w: address %v; expected plain IPv4 or IPv6 without zone", ErrInvalid, p)
+	case a.IsUnspecified() || a.IsMulticast():
+		return fmt.Errorf("%w: address %v is no address a host may have", ErrInvalid, p)
+	}
+	return nil
+}
+
+// addInterface adds an interface; the loopback interface has no device.
 func (i *Instance) addInterface(dev tun.Device, cfg InterfaceConfig) (*Interface, error) {
+	l := newLink(dev)
+	f := &Interface{inst: i, name: cfg.Name, followMTU: cfg.MTU == 0, done: make(chan struct{})}
+	f.link.Store(l)
+	state := l.hostState(true)
+	f.state.Store(&state)
 	if cfg.MTU == 0 {
-		cfg.MTU = defaultMTU
+		cfg.MTU = followedMTU(state.Host, cfg.Addresses)
 	}
 	if err := cfg.validate(); err != nil {
 		return nil, err
@@ -153,30 +176,26 @@ func (i *Instance) addInterface(dev tun.Device, cfg InterfaceConfig) (*Interface
 	if err := checkBudget("interfaces", i.budget.Interfaces, len(*i.interfaces.Load())); err != nil {
 		return nil, err // lo, which is always there, makes up for the one that is to come
 	}
-	f := &Interface{inst: i, index: i.nextIndex, name: cfg.Name, dev: dev, done: make(chan struct{})}
+	f.index = i.nextIndex
 	f.onLink = &hop{kind: hopForward, iface: f}
 	f.mtu.Store(int32(cfg.MTU))
 	f.addresses.Store(newAddressTable(slices.Clone(cfg.Addresses), nil))
-	if dev != nil {
-		f.features, f.queues = dev.Features(), dev.Queues()
-	}
-	entries := f.fibEntries()
-	if err := i.fib.add(entries...); err != nil {
+	f.rows = f.fibEntries(cfg.Addresses)
+	if err := i.fib.add(f.rows...); err != nil {
 		return nil, err
 	}
 	if err := i.host.attach(f); err != nil {
-		i.fib.remove(entries...)
+		i.fib.remove(f.rows...)
 		return nil, err
 	}
 	i.nextIndex++
 	i.setInterfaces(append(slices.Clone(*i.interfaces.Load()), f))
 	i.mirrorRoutes()
-	if dev != nil {
-		for q := range f.queues {
-			f.readers.Add(1)
-			go i.newWorker(q).readLoop(f) // ends when dev is closed or gone
-		}
+	for _, family := range ipFamilies {
+		f.post(family, packet.NICPlumb)
 	}
+	f.announce(nicState{addresses: new(addressTable)}, f.nicState())
+	f.start(l)
 	return f, nil
 }
 
@@ -185,18 +204,18 @@ func (i *Instance) setInterfaces(list []*Interface) {
 	i.interfaces.Store(&list)
 }
 
-// fibEntries returns the rows that the interface's addresses bring: the address, its subnet and the subnet's broadcast
+// fibEntries returns the rows that addresses of the interface bring: the address, its subnet and the subnet's broadcast
 // addresses. All of 127/8 is local (RFC 1122 section 3.2.1.3).
-func (f *Interface) fibEntries() []fibEntry {
+func (f *Interface) fibEntries(addresses []netip.Prefix) []fibEntry {
 	var entries []fibEntry
 	add := func(p netip.Prefix, row int, kind hopKind) {
 		p = p.Masked()
-		if row == rowConnected && slices.ContainsFunc(entries, func(e fibEntry) bool { return e.prefix == p && e.row == row }) {
+		if (row == rowConnected || !p.IsSingleIP()) && slices.ContainsFunc(entries, func(e fibEntry) bool { return e.prefix == p && e.row == row }) {
 			return // two addresses of one subnet
 		}
 		entries = append(entries, fibEntry{p, row, &hop{kind: kind, iface: f, route: Route{Destination: p, Interface: f.name}}})
 	}
-	for _, p := range f.Addresses() {
+	for _, p := range addresses {
 		a := p.Addr()
 		add(netip.PrefixFrom(a, a.BitLen()), rowLocal, hopLocal)
 		if f.loopback() {
@@ -223,23 +242,28 @@ func lastAddr4(p netip.Prefix) netip.Addr {
 	return netip.AddrFrom4(b)
 }
 
-// Close takes the interface out of the instance with its addresses and every route that leads to it, closes the device
-// and returns when its goroutines have ended. It must not be called from inside a hook: it waits for running hooks.
+// Close takes the interface out of the instance with its addresses and every route that leads to it, ends the sockets
+// bound to its addresses as RemoveAddress does, closes the device and returns when its goroutines have ended. It must not
+// be called from inside a hook of a packet event: it waits for running hooks.
 func (f *Interface) Close() error {
 	var err error
 	f.closing.Do(func() {
 		defer close(f.done)
+		f.replacing.Lock()
+		defer f.replacing.Unlock()
 		i := f.inst
 		i.mu.Lock()
+		f.closed = true
+		_ = f.setAddresses(new(addressTable)) // to take away does not fail
 		i.fib.remove(i.fib.using(f)...)
 		i.setInterfaces(slices.DeleteFunc(slices.Clone(*i.interfaces.Load()), func(o *Interface) bool { return o == f }))
 		i.mirrorRoutes()
 		i.mu.Unlock()
-		if f.dev != nil {
-			err = f.dev.Close()
-		}
-		f.readers.Wait()
+		err = f.link.Load().close()
 		i.host.detach(f)
+		for _, family := range ipFamilies {
+			f.post(family, packet.NICUnplumb)
+		}
 	})
 	<-f.done
 	return opError("close interface", f.name, err)

@@ -20,7 +20,7 @@ func wireLen(p *packet.Packet) int {
 // take or whose segments have to be fragmented, a datagram that is too big. What must not be fragmented and is too big has
 // been refused before.
 func (w *worker) output(p *packet.Packet, to *hop) {
-	if p.Offload.GSO != packet.GSONone && (p.Offload.Needs()&^to.iface.features != 0 || wireLen(p) > to.mtu()) {
+	if p.Offload.GSO != packet.GSONone && (p.Offload.Needs()&^to.iface.link.Load().features != 0 || wireLen(p) > to.mtu()) {
 		w.split(p, atOutput, nil, to)
 		return
 	}

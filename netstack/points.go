@@ -117,15 +117,6 @@ func (i *Instance) RegisterObserver(family packet.Family, h hooks.Hook[packet.Ob
 	return registerHook(i, i.points.observing[family], h)
 }
 
-// RegisterNICEvents adds a hook to NIC_EVENTS of a family. Its verdict has no effect, but a hook that does not answer Accept
-// hides the event from those behind it.
-func (i *Instance) RegisterNICEvents(family packet.Family, h hooks.Hook[packet.NICEvent]) (*hooks.Handle, error) {
-	if int(family) >= packet.NumFamilies || i.points.nic[family] == nil {
-		return nil, opError("register for NIC events", h.Name, fmt.Errorf("%w: %v has no event %v", ErrInvalid, family, packet.NICEvents))
-	}
-	return registerHook(i, i.points.nic[family], h)
-}
-
 // observe shows a packet to the hooks of OBSERVING.
 func (w *worker) observe(p *packet.Packet, d packet.Direction, iface *Interface) {
 	if e := w.inst.points.observing[p.Family()]; e.Active() {

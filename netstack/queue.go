@@ -6,6 +6,7 @@ package netstack
 import (
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/hooknet/hooknet/hooks"
 	"github.com/hooknet/hooknet/packet"
@@ -39,6 +40,7 @@ type queue struct {
 	waiting []queued      // guarded by mu
 	bytes   int           // guarded by mu; of what waits
 	busy    bool          // guarded by mu; the goroutine carries packets it took
+	rounds  uint64        // guarded by mu; how often the goroutine has carried what it took
 	closed  bool          // guarded by mu
 	done    chan struct{} // guarded by mu; nil until the goroutine is started, closed when it has ended
 }
@@ -103,6 +105,7 @@ func (q *queue) run(done chan struct{}) {
 		w.flush()
 		q.mu.Lock()
 		q.busy = false
+		q.rounds++
 		q.mu.Unlock()
 		q.changed.Broadcast()
 	}
@@ -126,6 +129,30 @@ func (q *queue) drain() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for (len(q.waiting) > 0 || q.busy) && !q.closed {
+		q.changed.Wait()
+	}
+}
+
+// settle waits until what waits now has been carried on, but not longer than limit.
+func (q *queue) settle(limit time.Duration) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	until := q.rounds
+	if len(q.waiting) > 0 {
+		until++
+	}
+	if q.busy {
+		until++
+	}
+	expired := false
+	timer := time.AfterFunc(limit, func() {
+		q.mu.Lock()
+		expired = true
+		q.mu.Unlock()
+		q.changed.Broadcast()
+	})
+	defer timer.Stop()
+	for q.rounds < until && !expired && !q.closed {
 		q.changed.Wait()
 	}
 }

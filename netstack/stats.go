@@ -26,6 +26,8 @@ type Stats struct {
 	Stolen    uint64 // kept by a hook
 	Forwarded uint64 // passed from one interface to another; part of Sent, Split or Drops as well
 
+	NICEventsLost uint64 // NIC events that found their queue full, or the instance closing
+
 	Drops map[string]uint64 // by reason (packet.ReasonName); reasons that never occurred are absent
 }
 
@@ -74,16 +76,18 @@ func (c *counters) dropped(reason hooks.Reason) {
 func (i *Instance) Stats() Stats {
 	c := &i.stats
 	s := Stats{
-		Received:  c.received.Load(),
-		FromHost:  i.host.output.count(),
-		Injected:  c.direct.Load() + i.injectIn.count() + i.injectOut.count(),
-		Made:      c.made.Load(),
-		Sent:      c.sent.Load(),
-		Delivered: c.delivered.Load(),
-		Split:     c.split.Load(),
-		Stolen:    c.stolen.Load(),
-		Forwarded: c.forwarded.Load(),
-		Drops:     make(map[string]uint64),
+		Received:      c.received.Load(),
+		FromHost:      i.host.output.count(),
+		Injected:      c.direct.Load() + i.injectIn.count() + i.injectOut.count(),
+		Made:          c.made.Load(),
+		Sent:          c.sent.Load(),
+		Delivered:     c.delivered.Load(),
+		Split:         c.split.Load(),
+		Stolen:        c.stolen.Load(),
+		Forwarded:     c.forwarded.Load(),
+		NICEventsLost: i.nicEvents.countLost(),
+
+		Drops: make(map[string]uint64),
 	}
 	for reason := range c.drops {
 		if n := c.drops[reason].Load(); n != 0 {

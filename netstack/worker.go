@@ -53,13 +53,12 @@ func (i *Instance) newWorker(queue int) *worker {
 }
 
 // readLoop carries packets from one device queue until the device is closed or gone.
-func (w *worker) readLoop(in *Interface) {
-	defer in.readers.Done()
+func (w *worker) readLoop(in *Interface, from *link) {
 	defer w.releaseAll()
 	w.keep = batchSize
 	for {
 		w.refill()
-		n, err := in.dev.Read(w.queue, w.batch[:])
+		n, err := from.dev.Read(w.queue, w.batch[:])
 		w.n.received += uint64(n)
 		bytes := 0
 		for k, p := range w.batch[:n] {
@@ -71,9 +70,7 @@ func (w *worker) readLoop(in *Interface) {
 		in.stats.rxPackets.Add(uint64(n))
 		in.stats.rxBytes.Add(uint64(bytes))
 		if err != nil {
-			if !errors.Is(err, net.ErrClosed) {
-				w.inst.log.Warn("interface stopped: its device failed", "interface", in.name, "error", err)
-			}
+			in.lostDevice(from, err)
 			return
 		}
 	}
@@ -214,7 +211,7 @@ func (w *worker) split(p *packet.Packet, at stage, iface *Interface, to *hop) {
 
 // send queues a packet for its interface; it leaves at the end of the batch.
 func (w *worker) send(p *packet.Packet, out *Interface) {
-	if p.Offload.Checksum == packet.ChecksumPartial && out.features&packet.FeatureChecksum == 0 {
+	if p.Offload.Checksum == packet.ChecksumPartial && out.link.Load().features&packet.FeatureChecksum == 0 {
 		p.FillChecksum()
 	}
 	w.out = append(w.out, p)
@@ -250,12 +247,16 @@ func (w *worker) flush() (err error) {
 // write hands packets to a device; what it refuses is counted as dropped. The error is the first refusal.
 func (w *worker) write(out *Interface, pkts []*packet.Packet) (first error) {
 	sent, bytes, refused := 0, 0, 0
+	to := out.link.Load()
+	if !out.state.Load().usable() {
+		to = downLink
+	}
 	queue := w.queue
-	if queue >= out.queues {
-		queue %= out.queues
+	if queue >= to.queues {
+		queue %= to.queues
 	}
 	for len(pkts) > 0 {
-		n, err := out.dev.Write(queue, pkts)
+		n, err := to.dev.Write(queue, pkts)
 		for _, p := range pkts[:n] {
 			bytes += p.Len()
 		}
