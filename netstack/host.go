@@ -81,7 +81,6 @@ func (h *hostStack) configureTCP() error {
 // attach makes a NIC for an interface and gives it the interface's addresses.
 func (h *hostStack) attach(f *Interface) error {
 	id := tcpip.NICID(f.index)
-	f.nic = &endpoint{host: h, iface: f}
 	if err := h.stack.CreateNICWithOptions(id, f.nic, stack.NICOptions{Name: f.name}); err != nil {
 		return fmt.Errorf("host stack: new NIC: %s", err)
 	}

@@ -383,3 +383,40 @@ func TestClose(t *testing.T) {
 		t.Error("interface added to a closed instance")
 	}
 }
+
+// Packets for an address that is just being added meet an interface that is whole (a race that traffic found).
+func TestDeliverWhileInterfaceIsAdded(t *testing.T) {
+	r := newRouter(t, netstack.Config{})
+	stop := make(chan struct{})
+	var sender sync.WaitGroup
+	b := echoRequest(t, left4, netip.MustParseAddr("10.0.3.1"))
+	sender.Go(func() {
+		p := packet.Get(len(b))
+		defer p.Release()
+		for {
+			select {
+			case <-stop:
+				return
+			case <-r.left.seen: // answers and errors
+			default:
+				if err := p.Fill(b); err != nil {
+					t.Error(err)
+				}
+				r.left.dev.Write(0, []*packet.Packet{p}) // full now and then
+			}
+		}
+	})
+	for range 20 {
+		near, far := tun.Pair(tun.PairConfig{Names: [2]string{"c", ""}})
+		f, err := r.AddInterface(near, netstack.InterfaceConfig{Addresses: prefixes("10.0.3.1/24")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Millisecond) // under traffic
+		if err := errors.Join(f.Close(), far.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(stop)
+	sender.Wait()
+}

@@ -178,6 +178,7 @@ func (i *Instance) addInterface(dev tun.Device, cfg InterfaceConfig) (*Interface
 	}
 	f.index = i.nextIndex
 	f.onLink = &hop{kind: hopForward, iface: f}
+	f.nic = &endpoint{host: i.host, iface: f} // before packets can find the interface in the table
 	f.mtu.Store(int32(cfg.MTU))
 	f.addresses.Store(newAddressTable(slices.Clone(cfg.Addresses), nil))
 	f.rows = f.fibEntries(cfg.Addresses)
