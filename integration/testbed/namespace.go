@@ -49,7 +49,7 @@ func (b *Bed) NamedNamespace(name string) *Namespace {
 		if errors.Is(err, fs.ErrExist) {
 			continue // another test's
 		}
-		hostnettest.Require(b.t, string(Root), err)
+		hostnettest.Require(b.t, "root, to give a network namespace a name", err)
 		return b.adopt(&Namespace{bed: b, name: name, file: file, ns: ns})
 	}
 }

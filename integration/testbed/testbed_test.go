@@ -112,15 +112,9 @@ func TestRouter(t *testing.T) {
 func TestNothingIsLeft(t *testing.T) {
 	testbed.Require(t, testbed.Root, testbed.TUN, "sleep")
 	var instance *netstack.Instance
-	var file string
 	got := record(t, func(t testing.TB) {
 		r := testbed.NewRouter(t, testbed.RouterConfig{Right: testbed.LinkConfig{Driver: tun.DriverWater}})
 		instance = r.Instance
-		named := r.NamedNamespace("named")
-		file = "/run/netns/" + named.SystemName()
-		if _, err := os.Stat(file); err != nil {
-			t.Error(err)
-		}
 		r.Red.Start(t, "sleep", "1000")
 		r.Red.Listen(t, "tcp", testbed.Red4+":80")
 		r.Blue.ListenPacket(t, "udp", "[::]:53")
@@ -128,9 +122,6 @@ func TestNothingIsLeft(t *testing.T) {
 	})
 	if len(got.failures) > 0 || got.skipped {
 		t.Errorf("failures %q, skipped %v", got.failures, got.skipped)
-	}
-	if _, err := os.Stat(file); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("%s: %v", file, err)
 	}
 	if _, err := instance.Listen("tcp", ":80"); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("the instance is not closed: %v", err)
@@ -148,6 +139,33 @@ func TestNothingIsLeft(t *testing.T) {
 	}
 	if len(home) != 1 {
 		t.Errorf("threads are in %d namespaces", len(home))
+	}
+}
+
+func TestNamedNamespace(t *testing.T) {
+	testbed.Require(t, testbed.Root)
+	var files []string
+	got := record(t, func(t testing.TB) {
+		bed := testbed.New(t)
+		for range 2 { // of one name
+			files = append(files, "/run/netns/"+bed.NamedNamespace("red").SystemName())
+		}
+		for _, file := range files {
+			if _, err := os.Stat(file); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	if got.skipped {
+		t.Skip("skipped: root is missing, a user namespace is not enough")
+	}
+	if len(got.failures) > 0 || len(files) != 2 || files[0] == files[1] {
+		t.Errorf("files %q, failures %q", files, got.failures)
+	}
+	for _, file := range files {
+		if _, err := os.Stat(file); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s: %v", file, err)
+		}
 	}
 }
 
