@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -88,8 +89,11 @@ func (i *Instance) dialTCP(ctx context.Context, local, remote tcpip.FullAddress,
 			terr = ep.LastError()
 		}
 	}
+	if terr == nil {
+		terr = i.stillBound(ep)
+	}
 	if terr != nil {
-		ep.Close()
+		ep.Abort()
 		return nil, errnoOf(terr)
 	}
 	return &tcpConn{TCPConn: gonet.NewTCPConn(&queue, ep)}, nil
@@ -105,11 +109,14 @@ func (i *Instance) dialUDP(local, remote tcpip.FullAddress, protocol tcpip.Netwo
 	if terr = ep.Bind(local); terr == nil {
 		terr = ep.Connect(remote)
 	}
+	if terr == nil {
+		terr = i.stillBound(ep)
+	}
 	if terr != nil {
 		ep.Close()
 		return nil, errnoOf(terr)
 	}
-	return newUDPConn(queue, ep), nil
+	return i.newUDPConn(queue, ep), nil
 }
 
 // Listen accepts TCP connections to an address of the instance. network is tcp, tcp4 or tcp6; an address without host
@@ -130,11 +137,15 @@ func (i *Instance) Listen(network, address string) (net.Listener, error) {
 	if err != nil {
 		return nil, &net.OpError{Op: "listen", Net: network, Addr: net.TCPAddrFromAddrPort(at), Err: err}
 	}
-	if terr := ep.Listen(listenBacklog); terr != nil {
+	terr := ep.Listen(listenBacklog)
+	if terr == nil {
+		terr = i.stillBound(ep)
+	}
+	if terr != nil {
 		ep.Close()
 		return nil, &net.OpError{Op: "listen", Net: network, Addr: net.TCPAddrFromAddrPort(at), Err: errnoOf(terr)}
 	}
-	return &listener{TCPListener: gonet.NewTCPListener(i.host.stack, queue, ep)}, nil
+	return &listener{TCPListener: gonet.NewTCPListener(i.host.stack, queue, ep), inst: i}, nil
 }
 
 // ListenPacket opens a UDP socket on an address of the instance. network is udp, udp4 or udp6; an address without host
@@ -155,7 +166,11 @@ func (i *Instance) ListenPacket(network, address string) (net.PacketConn, error)
 	if err != nil {
 		return nil, &net.OpError{Op: "listen", Net: network, Addr: net.UDPAddrFromAddrPort(at), Err: err}
 	}
-	return newUDPConn(queue, ep), nil
+	if terr := i.stillBound(ep); terr != nil {
+		ep.Close()
+		return nil, &net.OpError{Op: "listen", Net: network, Addr: net.UDPAddrFromAddrPort(at), Err: errnoOf(terr)}
+	}
+	return i.newUDPConn(queue, ep), nil
 }
 
 // bound makes a bound endpoint. IPv6-only sockets say so, or tcp4 and tcp6 could not share a port.
@@ -182,6 +197,19 @@ func (i *Instance) bound(transport tcpip.TransportProtocolNumber, network string
 	return ep, nil
 }
 
+// stillBound looks whether the address that a new socket is bound to was taken away meanwhile: RemoveAddress may have
+// looked for the address's sockets just before this one was among them.
+func (i *Instance) stillBound(ep tcpip.Endpoint) tcpip.Error {
+	at, err := ep.GetLocalAddress()
+	if err != nil {
+		return err
+	}
+	if a, _ := netip.AddrFromSlice(at.Addr.AsSlice()); a.IsValid() && !a.IsUnspecified() && !a.IsMulticast() && !i.isLocal(a) {
+		return &tcpip.ErrBadLocalAddress{}
+	}
+	return nil
+}
+
 func (i *Instance) socketsOpen() error {
 	select {
 	case <-i.closing:
@@ -200,7 +228,7 @@ func (i *Instance) sourceFor(dst netip.Addr) netip.Addr {
 		return netip.Addr{}
 	case h.kind == hopLocal && h.route.Destination.IsSingleIP():
 		return dst // to one of our addresses, from that address; to the rest of 127/8, from 127.0.0.1
-	case h.route.Source.IsValid():
+	case h.route.Source.IsValid() && i.isLocal(h.route.Source): // it may have been removed
 		return h.route.Source
 	}
 	if a := h.iface.address(dst.Is4()); a.IsValid() {
@@ -283,16 +311,17 @@ func (c *tcpConn) Close() error {
 // A udpConn is gonet's with errors that the net package's users know.
 type udpConn struct {
 	*gonet.UDPConn
+	inst   *Instance
 	closed atomic.Bool
 }
 
 // newUDPConn makes a connection of an endpoint. gonet's reads wait for data alone; here an error, such as that of an ICMP
 // message, ends their wait too.
-func newUDPConn(queue *waiter.Queue, ep tcpip.Endpoint) *udpConn {
+func (i *Instance) newUDPConn(queue *waiter.Queue, ep tcpip.Endpoint) *udpConn {
 	onError := new(waiter.Entry)
 	onError.Init(wakeReaders{queue}, waiter.EventErr)
 	queue.EventRegister(onError)
-	return &udpConn{UDPConn: gonet.NewUDPConn(queue, ep)}
+	return &udpConn{UDPConn: gonet.NewUDPConn(queue, ep), inst: i}
 }
 
 // wakeReaders listens for errors of an endpoint.
@@ -303,17 +332,17 @@ func (w wakeReaders) NotifyEvent(waiter.EventMask) { go w.queue.Notify(waiter.Re
 
 func (c *udpConn) Read(b []byte) (int, error) {
 	n, err := c.UDPConn.Read(b)
-	return n, translateOpen(err, &c.closed)
+	return n, c.translate(err)
 }
 
 func (c *udpConn) ReadFrom(b []byte) (int, net.Addr, error) {
 	n, from, err := c.UDPConn.ReadFrom(b)
-	return n, from, translateOpen(err, &c.closed)
+	return n, from, c.translate(err)
 }
 
 func (c *udpConn) Write(b []byte) (int, error) {
 	n, err := c.UDPConn.Write(b)
-	return n, translateOpen(err, &c.closed)
+	return n, c.translate(err)
 }
 
 func (c *udpConn) WriteTo(b []byte, to net.Addr) (int, error) {
@@ -321,7 +350,15 @@ func (c *udpConn) WriteTo(b []byte, to net.Addr) (int, error) {
 		return 0, &net.OpError{Op: "write", Net: "udp", Addr: to, Err: fmt.Errorf("address of type %T; expected *net.UDPAddr", to)}
 	}
 	n, err := c.UDPConn.WriteTo(b, to)
-	return n, translateOpen(err, &c.closed)
+	return n, c.translate(err)
+}
+
+// translate is translateOpen, for a socket that may also have lost its address.
+func (c *udpConn) translate(err error) error {
+	if err != nil && !c.closed.Load() && isEnded(err) {
+		return c.inst.ended("udp", err)
+	}
+	return translateOpen(err, &c.closed)
 }
 
 func (c *udpConn) Close() error {
@@ -333,18 +370,57 @@ func (c *udpConn) Close() error {
 
 type listener struct {
 	*gonet.TCPListener
+	inst   *Instance
 	closed atomic.Bool
 }
 
 func (l *listener) Accept() (net.Conn, error) {
-	c, err := l.TCPListener.Accept()
-	if err != nil {
-		if l.closed.Load() {
-			err = net.ErrClosed
+	for {
+		c, err := l.TCPListener.Accept()
+		switch {
+		case err == nil:
+			if conn := c.(*gonet.TCPConn); l.inst.isLocal(localAddr(conn)) {
+				return &tcpConn{TCPConn: conn}, nil
+			}
+			_ = c.Close() // its address was taken away while it waited
+		case l.closed.Load():
+			return nil, translateOpen(net.ErrClosed, &l.closed)
+		case isEnded(err):
+			return nil, l.inst.ended("tcp", err)
+		default:
+			return nil, translateOpen(err, &l.closed)
 		}
-		return nil, translateOpen(err, &l.closed)
 	}
-	return &tcpConn{TCPConn: c.(*gonet.TCPConn)}, nil
+}
+
+func localAddr(c *gonet.TCPConn) netip.Addr {
+	if a, ok := c.LocalAddr().(*net.TCPAddr); ok {
+		return a.AddrPort().Addr().Unmap()
+	}
+	return netip.Addr{}
+}
+
+// isEnded reports whether an error is what gonet answers on an endpoint that is closed.
+func isEnded(err error) bool {
+	var op *net.OpError
+	if !errors.As(err, &op) {
+		return errors.Is(err, io.EOF) // to a read
+	}
+	text := op.Err.Error()
+	return text == (&tcpip.ErrInvalidEndpointState{}).String() || text == (&tcpip.ErrClosedForSend{}).String()
+}
+
+// ended is the error of a socket that its owner has not closed: the instance was closed, or RemoveAddress has ended it.
+func (i *Instance) ended(network string, err error) error {
+	var op *net.OpError
+	if !errors.As(err, &op) {
+		op = &net.OpError{Op: "read", Net: network}
+	}
+	op.Err = os.NewSyscallError(op.Op, syscall.EADDRNOTAVAIL)
+	if i.socketsOpen() != nil {
+		op.Err = net.ErrClosed
+	}
+	return op
 }
 
 func (l *listener) Close() error {
@@ -396,6 +472,7 @@ var errnoByText = func() map[string]syscall.Errno {
 		err   tcpip.Error
 		errno syscall.Errno
 	}{
+		{&tcpip.ErrAborted{}, syscall.ECONNABORTED},
 		{&tcpip.ErrAddressFamilyNotSupported{}, syscall.EAFNOSUPPORT},
 		{&tcpip.ErrAlreadyBound{}, syscall.EINVAL},
 		{&tcpip.ErrAlreadyConnected{}, syscall.EISCONN},
