@@ -56,7 +56,8 @@
 //
 // The packet path takes no lock: the forwarding table and the lists of hooks, interfaces and addresses are immutable
 // snapshots behind atomic pointers. ICMP errors, which are rate limited, and the host stack's queue are the exceptions.
-// Lock order: Instance.mu, fib.mu; protocols.mu is held alone; the hook stack's locks and gVisor's are never held when ours are taken.
+// Lock order: Instance.mu, fib.mu; protocols.mu is held alone; the hook stack's locks and gVisor's are never held when ours
+// are taken.
 //
 // # What it does not do
 //

@@ -246,14 +246,21 @@ func netmask(p netip.Prefix) netip.Addr {
 	return mask.Addr()
 }
 
-// LIFFlags tells of a broadcast address where there is one; any other address of a TUN device is one end of a link between
-// two points.
+// LIFFlags says up and running of the interface: its addresses follow it. It tells of a broadcast address where there is one;
+// any other address of a TUN device is one end of a link between two points.
 func (n *ipNetinfo) LIFFlags(nic, lif uint32) (net.Flags, error) {
 	f, l, err := n.lif(nic, lif)
 	if err != nil {
 		return 0, err
 	}
-	flags := net.FlagUp | net.FlagRunning
+	var flags net.Flags
+	state := f.State()
+	if state.Up {
+		flags |= net.FlagUp
+	}
+	if state.Running() {
+		flags |= net.FlagRunning
+	}
 	switch {
 	case f.loopback():
 		flags |= net.FlagLoopback
@@ -284,7 +291,7 @@ func (n *ipNetinfo) RouteTo(dst netip.Addr) (nic uint32, next netip.Addr, err er
 	case h != nil && h.kind == hopLocal:
 		return h.iface.Index(), dst, nil
 	case zone != "" && (dst.IsLinkLocalUnicast() || dst.IsMulticast()):
-		if f, ok := n.inst.Interface(zone); ok && !f.loopback() {
+		if f, ok := n.inst.Interface(zone); ok && !f.loopback() && f.State().usable() {
 			return f.Index(), dst, nil
 		}
 		return 0, netip.Addr{}, ErrNotFound

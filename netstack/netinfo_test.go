@@ -150,6 +150,52 @@ func TestCase022_WalkOfAddresses(t *testing.T) {
 	}
 }
 
+// A walk that stands at an address that is then removed is over; the other addresses keep their numbers.
+func TestCase023_WalkAtARemovedAddress(t *testing.T) {
+	inst := newInstance(t, netstack.Config{})
+	f := addInterface(t, inst, netstack.InterfaceConfig{Name: "net0", Addresses: prefixes("10.0.0.1/24", "10.0.1.1/24", "fd00::1/64", "10.0.2.1/24")})
+	p := lookUp(t, inst, "inet")
+	if lif, err := p.NextLIF(f.Index(), 1); lif != 2 || err != nil {
+		t.Fatalf("after 1 comes %d, %v", lif, err)
+	}
+	var walked []uint32
+	for lif := range p.LIFs(f.Index()) {
+		walked = append(walked, lif)
+		if lif == 2 {
+			if err := f.RemoveAddress(netip.MustParseAddr("10.0.1.1")); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if diff := cmp.Diff([]uint32{1, 2}, walked); diff != "" {
+		t.Error(diff)
+	}
+	if lif, err := p.NextLIF(f.Index(), 2); lif != 0 || err != nil {
+		t.Errorf("after the removed address comes %d, %v", lif, err)
+	}
+	if _, err := p.LIFAddresses(f.Index(), 2); !errors.Is(err, netstack.ErrNotFound) {
+		t.Errorf("the removed address: %v, want ErrNotFound", err)
+	}
+	if diff := cmp.Diff([]uint32{1, 3}, slices.Collect(p.LIFs(f.Index()))); diff != "" {
+		t.Error(diff)
+	}
+	if a, err := p.LIFAddresses(f.Index(), 3); a.Address != netip.MustParseAddr("10.0.2.1") || err != nil {
+		t.Errorf("address 3 is %v, %v", a.Address, err)
+	}
+	if err := f.RemoveAddress(netip.MustParseAddr("10.0.0.1")); err != nil {
+		t.Fatal(err)
+	}
+	if a, err := p.LIFAddresses(f.Index(), 0); a.Address != netip.MustParseAddr("10.0.2.1") || err != nil {
+		t.Errorf("the first address is %v, %v", a.Address, err)
+	}
+	if err := f.AddAddress(netip.MustParsePrefix("10.0.9.1/24")); err != nil { // gets the lowest free number
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]uint32{1, 3}, slices.Collect(p.LIFs(f.Index()))); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // What is not there is ErrNotFound everywhere.
 func TestCase024_UnknownInterface(t *testing.T) {
 	inst := newInstance(t, netstack.Config{})
@@ -498,6 +544,31 @@ func TestNetinfo(t *testing.T) {
 	}
 }
 
+// An interface that is down says so, and nothing is routed to it; its addresses stay the instance's own.
+func TestNetinfoDown(t *testing.T) {
+	r := newRouter(t, netstack.Config{})
+	p := lookUp(t, r.Instance, "inet6")
+	zoned := netip.MustParseAddr("fe80::2%b")
+	for _, up := range []bool{false, true} {
+		if err := r.b.SetUp(up); err != nil {
+			t.Fatal(err)
+		}
+		flags, err := p.LIFFlags(r.b.Index(), 1)
+		if got := flags & (net.FlagUp | net.FlagRunning); err != nil || got != map[bool]net.Flags{true: net.FlagUp | net.FlagRunning}[up] {
+			t.Errorf("up %v: flags %v, %v", up, flags, err)
+		}
+		for _, dst := range []netip.Addr{right6, zoned} {
+			_, _, err := p.RouteTo(dst)
+			if up && err != nil || !up && !errors.Is(err, netstack.ErrNotFound) {
+				t.Errorf("up %v: route to %v: %v", up, dst, err)
+			}
+		}
+		if nic, _, err := p.RouteTo(b6); nic != r.b.Index() || err != nil {
+			t.Errorf("up %v: route to the own address by %d, %v", up, nic, err)
+		}
+	}
+}
+
 // What hooks may call allocates nothing, whether it succeeds or not.
 func TestAccessorsDoNotAllocate(t *testing.T) {
 	r := newRouter(t, netstack.Config{})
@@ -541,7 +612,7 @@ func TestAccessorsDoNotAllocate(t *testing.T) {
 	}
 }
 
-// Readers and interfaces that come and go: what a reader is told fits together, and was true at some time.
+// Readers, and interfaces and addresses that come and go: what a reader is told fits together, and was true at some time.
 func TestAccessorsRaceWithInterfaces(t *testing.T) {
 	inst := newInstance(t, netstack.Config{})
 	stop := make(chan struct{})
@@ -564,6 +635,9 @@ func TestAccessorsRaceWithInterfaces(t *testing.T) {
 					}
 					last = nic
 					if _, err := p.NICName(nic); err != nil && err != netstack.ErrNotFound {
+						t.Error(err)
+					}
+					if _, err := p.LIFFlags(nic, 0); err != nil && err != netstack.ErrNotFound {
 						t.Error(err)
 					}
 					if mtu, err := p.MTU(nic, 0); err == nil && mtu != 1400 && mtu != 65535 {
@@ -603,6 +677,14 @@ func TestAccessorsRaceWithInterfaces(t *testing.T) {
 			}
 		})
 	}
+	steady := addInterface(t, inst, netstack.InterfaceConfig{Name: "steady", MTU: 1400, Addresses: prefixes("10.0.9.1/24")})
+	writers.Go(func() {
+		for _, p := range slices.Repeat(prefixes("10.0.10.1/24", "fd00:10::1/64"), 50) {
+			if err := errors.Join(steady.AddAddress(p), steady.SetUp(false), steady.SetUp(true), steady.RemoveAddress(p.Addr())); err != nil {
+				t.Error(err)
+			}
+		}
+	})
 	writers.Wait()
 	close(stop)
 	readers.Wait()

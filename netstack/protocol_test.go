@@ -276,6 +276,10 @@ func TestCase019_LookupFails(t *testing.T) {
 	if p, err := inst.Protocol("inet"); p != nil || !errors.Is(err, netstack.ErrClosed) {
 		t.Errorf("after Close: %v, want ErrClosed", err)
 	}
+	var value atomic.Uint64
+	if _, err := inst.CreateKstat(netstack.KstatConfig{Module: "m", Name: "n", Counters: []netstack.KstatCounter{{Name: "c", Value: &value}}}); !errors.Is(err, netstack.ErrClosed) {
+		t.Errorf("kstat after Close: %v, want ErrClosed", err)
+	}
 	allFail(t, held, netstack.ErrClosed)
 	if err := held.Release(); err != nil {
 		t.Error(err)
