@@ -129,13 +129,13 @@
 //	hook_unregister                      hooks.Handle.Unregister
 //	hook__run__start and the other probes hooks.Event.Observe
 //
-//	net_kstat_create(9F)                 none: hooks.Stack.Stats, hooks.Family.Stats, hooks.Event.Stats; a consumer's own are Go variables
-//	net_kstat_delete(9F)                 none: as above
+//	net_kstat_create(9F)                 netstack.Instance.CreateKstat; those of hooks are read by hooks.Stack.Stats, hooks.Family.Stats, hooks.Event.Stats
+//	net_kstat_delete(9F)                 netstack.Kstat.Delete
 //
 //	net_instance_alloc(9F)               none: a literal
 //	net_instance_free(9F)                none: garbage collected
-//	net_instance_register(9F)            instances (later)
-//	net_instance_unregister(9F)          instances (later)
+//	net_instance_register(9F)            instances.Manager.Register
+//	net_instance_unregister(9F)          instances.Registration.Unregister
 //	net_getnetid(9F)                     netstack.Protocol.InstanceID, netstack.Instance.ID
 //	net_zoneidtonetid(9F)                instances.Manager.Find
 //	net_getzoneidbynetid                 netstack.Instance.Name
