@@ -231,8 +231,15 @@ func (t *text) throughput(r *Report) {
 	} {
 		t.line("  %s  %s  %s", left(way.name, 15), t.paint(way.colour, left(barOf(way.bps, most, 43), 43)), right(bitRate(way.bps), 14))
 	}
-	t.wrapped("  ", 2, fmt.Sprintf("%s forwarded in packets of up to %s bytes, on %d processors",
-		size(r.Packets.Bytes), count(r.Packets.Largest), r.Processors))
+	t.wrapped("  ", 2, fmt.Sprintf("%s forwarded in packets of up to %s bytes, on %s",
+		size(r.Packets.Bytes), count(r.Packets.Largest), plural(r.Processors, "processor")))
+}
+
+func plural(n int, word string) string {
+	if n != 1 {
+		word += "s"
+	}
+	return fmt.Sprintf("%d %s", n, word)
 }
 
 // barOf draws a part of a whole with a resolution of an eighth of a column.
