@@ -70,7 +70,7 @@ func newRouterMTU(t *testing.T, cfg netstack.Config, mtuA, mtuB int, features pa
 	})
 	r := &router{Instance: inst, t: t}
 	attach := func(name string, mtu int, addresses ...string) (*netstack.Interface, *wire) {
-		near, far := tun.Pair(tun.PairConfig{Names: [2]string{name, "far-" + name}, Features: features})
+		near, far := tun.Pair(tun.PairConfig{Names: [2]string{name, "far-" + name}, Features: features, QueueLen: 4096})
 		f, err := inst.AddInterface(near, netstack.InterfaceConfig{MTU: mtu, Addresses: prefixes(addresses...)})
 		if err != nil {
 			t.Fatal(err)
@@ -92,7 +92,7 @@ func newRouter4(t *testing.T, mtuA, mtuB int, features packet.Features) *router 
 	t.Cleanup(func() { inst.Close() })
 	r := &router{Instance: inst, t: t}
 	attach := func(name string, mtu int, address string) (*netstack.Interface, *wire) {
-		near, far := tun.Pair(tun.PairConfig{Names: [2]string{name, "far-" + name}, Features: features})
+		near, far := tun.Pair(tun.PairConfig{Names: [2]string{name, "far-" + name}, Features: features, QueueLen: 4096})
 		f, err := inst.AddInterface(near, netstack.InterfaceConfig{MTU: mtu, Addresses: prefixes(address)})
 		if err != nil {
 			t.Fatal(err)
@@ -109,12 +109,13 @@ type wire struct {
 	t    *testing.T
 	dev  tun.Device
 	seen chan *packet.Packet
+
+	reader sync.WaitGroup
 }
 
 func newWire(t *testing.T, dev tun.Device) *wire {
 	w := &wire{t: t, dev: dev, seen: make(chan *packet.Packet, 4096)}
-	var reader sync.WaitGroup
-	reader.Go(func() {
+	w.reader.Go(func() {
 		for {
 			batch := make([]*packet.Packet, 32)
 			n, err := dev.Read(0, batch)
@@ -128,7 +129,7 @@ func newWire(t *testing.T, dev tun.Device) *wire {
 	})
 	t.Cleanup(func() {
 		dev.Close()
-		reader.Wait()
+		w.reader.Wait()
 	})
 	return w
 }

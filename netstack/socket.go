@@ -186,6 +186,9 @@ func (i *Instance) bound(transport tcpip.TransportProtocolNumber, network string
 	if protocol == ipv6.ProtocolNumber {
 		ep.SocketOptions().SetV6Only(strings.HasSuffix(network, "6") || at.Addr().IsValid() && !at.Addr().IsUnspecified())
 	}
+	if transport == tcp.ProtocolNumber {
+		ep.SocketOptions().SetReuseAddress(true) // as the net package does: connections of a former listener do not stand in the way
+	}
 	full := i.fullAddress(at)
 	if at.Addr().IsUnspecified() {
 		full.Addr = tcpip.Address{}
