@@ -68,7 +68,7 @@ func (b *Bed) close() {
 // Balance checks the equation of netstack.Stats: every packet came from somewhere and went somewhere, once. It holds when
 // traffic rests; a Bed checks it of every instance after the end.
 func Balance(s netstack.Stats) error {
-	in := s.Received + s.FromHost + s.Made
+	in := s.Received + s.FromHost + s.Injected + s.Made
 	out := s.Sent + s.Delivered + s.Split + s.Stolen
 	for _, n := range s.Drops {
 		out += n
