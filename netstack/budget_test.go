@@ -187,7 +187,7 @@ func TestBudgetQueuedInjections(t *testing.T) {
 		return hooks.Accept
 	}})
 	b := udp(t, left4, right4, 64, nil)
-	in := func() error { return r.QueueIn(filled(t, b), r.a, nil) }
+	in := func() error { return r.QueueIn(filled(t, b), r.a.Index(), nil) }
 	if err := in(); err != nil {
 		t.Fatal(err)
 	}

@@ -19,13 +19,14 @@ import (
 // Errors are ErrQueueFull (which also is ErrBudget if the instance has a budget of queued injections) and ErrClosed, and
 // those named at each function. A packet that could not be injected is counted as dropped.
 
-// QueueIn lets a packet arrive at an interface as if its device had received it (NI_QUEUE_IN): it meets PHYSICAL_IN and
+// QueueIn lets a packet arrive at the interface of an index as if its device had received it (NI_QUEUE_IN): it meets PHYSICAL_IN and
 // everything after. It returns at once; packets arrive in the order of the calls, on another goroutine. origin, if not nil,
-// names a hook that this packet passes over. ErrInvalid for the loopback interface.
-func (i *Instance) QueueIn(p *packet.Packet, on *Interface, origin *hooks.Handle) error {
+// names a hook that this packet passes over. ErrNotFound if there is no such interface, ErrInvalid for the loopback interface.
+func (i *Instance) QueueIn(p *packet.Packet, index uint32, origin *hooks.Handle) error {
 	p = p.Take()
-	if on == nil || on.inst != i || on.loopback() {
-		return i.refuseInjection(p, "queue in", fmt.Errorf("%w: expected an interface with a device, of this instance", ErrInvalid))
+	on, err := i.injectable(index)
+	if err != nil {
+		return i.refuseInjection(p, "queue in", err)
 	}
 	return opError("queue in", on.name, i.injectIn.put(queued{p, on, origin}))
 }
@@ -37,14 +38,15 @@ func (i *Instance) QueueOut(p *packet.Packet, origin *hooks.Handle) error {
 	return opError("queue out", "", i.injectOut.put(queued{p.Take(), nil, origin}))
 }
 
-// DirectOut writes a packet to an interface's device before it returns, past all hooks and routes (NI_DIRECT_OUT). It is
+// DirectOut writes a packet to the device of an interface, given by its index, before it returns, past all hooks and routes (NI_DIRECT_OUT). It is
 // not fragmented: ErrTooBig if it is longer than the MTU. A superpacket is cut if the device does not take it whole. A TUN
-// device has no link-layer address to be told, so that there is no next hop. ErrInvalid for the loopback interface and for
-// what is no IP packet; the device's errors are those of the package tun.
-func (i *Instance) DirectOut(p *packet.Packet, out *Interface) error {
+// device has no link-layer address to be told, so that there is no next hop. ErrNotFound if there is no such interface,
+// ErrInvalid for the loopback interface and for what is no IP packet; the device's errors are those of the package tun.
+func (i *Instance) DirectOut(p *packet.Packet, index uint32) error {
 	p = p.Take()
-	if out == nil || out.inst != i || out.loopback() {
-		return i.refuseInjection(p, "direct out", fmt.Errorf("%w: expected an interface with a device, of this instance", ErrInvalid))
+	out, err := i.injectable(index)
+	if err != nil {
+		return i.refuseInjection(p, "direct out", err)
 	}
 	if reason := p.Parse(); reason != hooks.ReasonNone {
 		return i.refuseInjection(p, "direct out", fmt.Errorf("%w: no IP packet: %s", ErrInvalid, packet.ReasonName(reason)))
@@ -65,13 +67,25 @@ func (i *Instance) DirectOut(p *packet.Packet, out *Interface) error {
 	} else {
 		w.send(p, out)
 	}
-	err := w.flush()
+	err = w.flush()
 	w.inst = nil
 	return opError("direct out", out.name, err)
 }
 
 // directWorkers carry what DirectOut sends: they run no hooks and belong to nobody for long.
 var directWorkers = sync.Pool{New: func() any { return new(worker) }}
+
+// injectable finds an interface that packets may be injected at.
+func (i *Instance) injectable(index uint32) (*Interface, error) {
+	f, ok := i.InterfaceByIndex(index)
+	if !ok {
+		return nil, fmt.Errorf("%w: interface %d", ErrNotFound, index)
+	}
+	if f.loopback() {
+		return nil, fmt.Errorf("%w: the loopback interface has no device", ErrInvalid)
+	}
+	return f, nil
+}
 
 func (i *Instance) refuseInjection(p *packet.Packet, op string, err error) error {
 	i.stats.direct.Add(1)
@@ -82,7 +96,7 @@ func (i *Instance) refuseInjection(p *packet.Packet, op string, err error) error
 
 // carryIn and carryOut are what becomes of queued injections.
 func carryIn(w *worker, q queued) {
-	if f, ok := w.inst.interfaceByIndex(q.iface.index); !ok || f != q.iface {
+	if f, ok := w.inst.InterfaceByIndex(q.iface.index); !ok || f != q.iface {
 		w.drop(q.packet, packet.ReasonInterfaceDown) // it went while the packet waited
 		return
 	}

@@ -57,7 +57,7 @@ func TestCase096_QueueIn(t *testing.T) {
 	}})
 	const n = 100
 	for k := range n {
-		if err := r.QueueIn(filled(t, udp(t, left4, right4, 64, []byte{byte(k)})), r.a, nil); err != nil {
+		if err := r.QueueIn(filled(t, udp(t, left4, right4, 64, []byte{byte(k)})), r.a.Index(), nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -88,7 +88,7 @@ func TestCase097_DirectOut(t *testing.T) {
 			r := newRouterMTU(t, netstack.Config{}, 1500, 1500, features)
 			w := watch(t, r.Instance)
 			sent := udp(t, left6, right6, 64, []byte("x"))
-			if err := r.DirectOut(filled(t, sent), r.b); err != nil {
+			if err := r.DirectOut(filled(t, sent), r.b.Index()); err != nil {
 				t.Fatal(err)
 			}
 			if s := r.Stats(); s.Sent != 1 || s.Injected != 1 {
@@ -100,7 +100,7 @@ func TestCase097_DirectOut(t *testing.T) {
 			b, o := superpacket(t, left4, right4, 5000, 1400)
 			p := filled(t, b)
 			p.Offload = o
-			if err := r.DirectOut(p, r.b); err != nil {
+			if err := r.DirectOut(p, r.b.Index()); err != nil {
 				t.Fatal(err)
 			}
 			whole := 1
@@ -112,21 +112,21 @@ func TestCase097_DirectOut(t *testing.T) {
 					t.Error("checksum wrong")
 				}
 			}
-			if err := r.DirectOut(filled(t, udp(t, left4, right4, 64, make([]byte, 1500))), r.b); !errors.Is(err, syscall.EMSGSIZE) {
+			if err := r.DirectOut(filled(t, udp(t, left4, right4, 64, make([]byte, 1500))), r.b.Index()); !errors.Is(err, syscall.EMSGSIZE) {
 				t.Errorf("too long: %v", err)
 			}
-			if err := r.DirectOut(filled(t, []byte("no packet")), r.b); !errors.Is(err, netstack.ErrInvalid) {
+			if err := r.DirectOut(filled(t, []byte("no packet")), r.b.Index()); !errors.Is(err, netstack.ErrInvalid) {
 				t.Errorf("no packet: %v", err)
 			}
 			lo, _ := r.Interface("lo")
-			if err := r.DirectOut(filled(t, sent), lo); !errors.Is(err, netstack.ErrInvalid) {
+			if err := r.DirectOut(filled(t, sent), lo.Index()); !errors.Is(err, netstack.ErrInvalid) {
 				t.Errorf("by lo: %v", err)
 			}
-			if err := r.DirectOut(filled(t, sent), nil); !errors.Is(err, netstack.ErrInvalid) {
+			if err := r.DirectOut(filled(t, sent), 99); !errors.Is(err, netstack.ErrNotFound) {
 				t.Errorf("by nothing: %v", err)
 			}
 			r.right.dev.Close()
-			if err := r.DirectOut(filled(t, sent), r.b); !errors.Is(err, tun.ErrGone) {
+			if err := r.DirectOut(filled(t, sent), r.b.Index()); !errors.Is(err, tun.ErrGone) {
 				t.Errorf("device gone: %v", err)
 			}
 			if seen := w.all(); len(seen) != 0 {
@@ -186,11 +186,11 @@ func TestCase099_InterfaceGoesFirst(t *testing.T) {
 		return hooks.Accept
 	}})
 	b := udp(t, right4, left4, 64, nil)
-	if err := r.QueueIn(filled(t, b), r.b, nil); err != nil {
+	if err := r.QueueIn(filled(t, b), r.b.Index(), nil); err != nil {
 		t.Fatal(err)
 	}
 	<-holding
-	if err := r.QueueIn(filled(t, b), r.b, nil); err != nil {
+	if err := r.QueueIn(filled(t, b), r.b.Index(), nil); err != nil {
 		t.Fatal(err)
 	}
 	if err := r.b.Close(); err != nil {
@@ -201,7 +201,7 @@ func TestCase099_InterfaceGoesFirst(t *testing.T) {
 	if s := r.settled(0); s.Drops["interface_down"] != 1 {
 		t.Errorf("stats: %+v", s)
 	}
-	if err := r.QueueIn(filled(t, b), nil, nil); !errors.Is(err, netstack.ErrInvalid) {
+	if err := r.QueueIn(filled(t, b), r.b.Index(), nil); !errors.Is(err, netstack.ErrNotFound) {
 		t.Errorf("no interface: %v", err)
 	}
 	if s := r.settled(0); s.Injected != 3 {
@@ -221,7 +221,7 @@ func TestInjectQueueFull(t *testing.T) {
 	accepted := uint64(0)
 	var err error
 	for err == nil && accepted < 10000 {
-		if err = r.QueueIn(filled(t, b), r.a, nil); err == nil {
+		if err = r.QueueIn(filled(t, b), r.a.Index(), nil); err == nil {
 			accepted++
 		}
 	}
@@ -249,10 +249,10 @@ func TestInjectTakesThePacket(t *testing.T) {
 	}
 	r := newRouter(t, netstack.Config{})
 	for name, inject := range map[string]func(p *packet.Packet) error{
-		"QueueIn":   func(p *packet.Packet) error { return r.QueueIn(p, r.a, nil) },
+		"QueueIn":   func(p *packet.Packet) error { return r.QueueIn(p, r.a.Index(), nil) },
 		"QueueOut":  func(p *packet.Packet) error { return r.QueueOut(p, nil) },
-		"DirectOut": func(p *packet.Packet) error { return r.DirectOut(p, r.b) },
-		"refused":   func(p *packet.Packet) error { r.DirectOut(p, nil); return nil },
+		"DirectOut": func(p *packet.Packet) error { return r.DirectOut(p, r.b.Index()) },
+		"refused":   func(p *packet.Packet) error { r.DirectOut(p, 0); return nil },
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := filled(t, udp(t, left4, right4, 64, nil))
@@ -288,7 +288,7 @@ func TestDelayLine(t *testing.T) {
 	worker.Go(func() {
 		for p := range line {
 			time.Sleep(time.Millisecond) // the delay
-			if err := r.QueueIn(p, r.a, handle); err != nil {
+			if err := r.QueueIn(p, r.a.Index(), handle); err != nil {
 				t.Error(err)
 			}
 		}
@@ -357,7 +357,7 @@ func TestInjectWhileClosing(t *testing.T) {
 	for range 4 {
 		workers.Go(func() {
 			for {
-				err := errors.Join(r.QueueIn(filled(t, b), r.a, nil), r.QueueOut(filled(t, b), nil))
+				err := errors.Join(r.QueueIn(filled(t, b), r.a.Index(), nil), r.QueueOut(filled(t, b), nil))
 				if err != nil && !errors.Is(err, netstack.ErrQueueFull) {
 					if !errors.Is(err, netstack.ErrClosed) {
 						t.Error(err)

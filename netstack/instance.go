@@ -149,8 +149,8 @@ func (i *Instance) Interfaces() iter.Seq[*Interface] {
 	}
 }
 
-// interfaceByIndex finds an interface by its index.
-func (i *Instance) interfaceByIndex(index uint32) (*Interface, bool) {
+// InterfaceByIndex finds an interface by its index, as hooks are told it. It may be used inside hooks.
+func (i *Instance) InterfaceByIndex(index uint32) (*Interface, bool) {
 	list := *i.interfaces.Load()
 	at, found := searchInterfaces(list, index)
 	if !found {

@@ -133,7 +133,7 @@ type ipNetinfo struct {
 }
 
 func (n *ipNetinfo) NICName(nic uint32) (string, error) {
-	f, ok := n.inst.interfaceByIndex(nic)
+	f, ok := n.inst.InterfaceByIndex(nic)
 	if !ok {
 		return "", ErrNotFound
 	}
@@ -161,7 +161,7 @@ func (n *ipNetinfo) NextNIC(after uint32) (uint32, error) {
 }
 
 func (n *ipNetinfo) NextLIF(nic, after uint32) (uint32, error) {
-	f, ok := n.inst.interfaceByIndex(nic)
+	f, ok := n.inst.InterfaceByIndex(nic)
 	if !ok {
 		return 0, ErrNotFound
 	}
@@ -177,7 +177,7 @@ func (n *ipNetinfo) NextLIF(nic, after uint32) (uint32, error) {
 
 // lif finds an address. For the number 0 it is the first one, the zero LIF if the interface has none.
 func (n *ipNetinfo) lif(nic, number uint32) (*Interface, LIF, error) {
-	f, ok := n.inst.interfaceByIndex(nic)
+	f, ok := n.inst.InterfaceByIndex(nic)
 	if !ok {
 		return nil, LIF{}, ErrNotFound
 	}
