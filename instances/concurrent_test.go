@@ -127,7 +127,8 @@ func (c *crowd) unregister() bool {
 	})
 }
 
-// attempt does something that may only fail because it was begun in a callback that it would have to wait for, and then has no effect.
+// attempt does something that fails only if it was begun inside a callback that it would have to wait for; then it has had no
+// effect.
 func (c *crowd) attempt(what string, do func() error) bool {
 	c.add("< %s", what)
 	err := do()

@@ -50,3 +50,46 @@ func Example() {
 	fmt.Println(<-seen)
 	// Output: 10.0.0.2 -> 10.0.0.1
 }
+
+// A descriptor sees every instance, whether it was there before or comes later, and its end.
+func ExampleManager_Register() {
+	m := instances.New(instances.Config{})
+	defer m.Close()
+	m.Create(netstack.Config{Name: "home"})
+	registration, err := m.Register(instances.Descriptor{
+		Name: "greeter",
+		Create: func(i *netstack.Instance) (any, error) {
+			fmt.Println("hello,", i.Name())
+			return "dear " + i.Name(), nil
+		},
+		Shutdown: func(i *netstack.Instance, context any) { fmt.Println("so long,", context) },
+		Destroy:  func(i *netstack.Instance, context any) { fmt.Println("farewell,", context) },
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	office, _ := m.Create(netstack.Config{Name: "office"})
+	m.Destroy(office.ID())
+	registration.Unregister()
+	// Output:
+	// hello, home
+	// hello, office
+	// so long, dear office
+	// farewell, dear office
+	// so long, dear home
+	// farewell, dear home
+}
+
+// A callback may fail for one instance; the others are not concerned.
+func ExampleRegistration_Failed() {
+	m := instances.New(instances.Config{})
+	defer m.Close()
+	small, _ := m.Create(netstack.Config{Name: "small", Budget: netstack.Budget{Hooks: 1}})
+	m.Create(netstack.Config{Name: "large"})
+	registration, _ := m.Register(dropperModule)
+	fmt.Println(len(registration.Failed()))
+	fmt.Println(registration.Failed()[small.ID()])
+	// Output:
+	// 1
+	// netstack: register hook dropper: the budget of 1 hooks is used up
+}

@@ -83,7 +83,7 @@ func (o *operation) waitsFor(goroutine uint64) bool {
 }
 
 // goroutine returns the number of the caller's goroutine. Go has no function for it, but has put it at the top of every
-// stack trace since 1.0. It takes about 1 us.
+// stack trace since 1.0. It takes a few us.
 func goroutine() uint64 {
 	var buf [64]byte
 	trace := buf[:runtime.Stack(buf[:], false)]

@@ -50,7 +50,7 @@ type BudgetError struct {
 }
 
 func (e *BudgetError) Error() string {
-	return fmt.Sprintf("%v: %d %s", ErrBudget, e.Limit, e.Budget)
+	return fmt.Sprintf("the budget of %d %s is used up", e.Limit, e.Budget)
 }
 
 // Unwrap returns ErrBudget.
