@@ -41,6 +41,6 @@
 //   - A registration is ended by its handle, not by the name of its descriptor.
 //   - Create can fail. The descriptor then has no part in that instance; there, the NULL is handed to the other callbacks.
 //   - A callback that unregisters its own descriptor, or ends its own instance, gets an error; there it deadlocks.
-//   - The order of the callbacks of several descriptors on one instance is always that of registration.
+//   - An instance that comes or goes calls its descriptors in the order of registration, whether or not it is older than they.
 //   - Panics in callbacks are caught.
 package instances
