@@ -100,7 +100,7 @@ instances:
 	return &path{red, startIperf(t, blue), "10.0.2.2"}
 }
 
-// compare measures both paths in turns, and fails if hooknet is too slow.
+// compare measures both paths in turns.
 func compare(t testing.TB, rounds int, duration time.Duration) (splice, hooknet, ratio float64) {
 	t.Helper()
 	paths := [2]*path{splicePath(t), commandPath(t)}
@@ -118,9 +118,6 @@ func compare(t testing.TB, rounds int, duration time.Duration) (splice, hooknet,
 	splice, hooknet, ratio = median(figures[0]), median(figures[1]), median(ratios)
 	t.Logf("TCP, 1 stream, MTU 1500, %d rounds of %v, medians: copy loop %.2f Gbit/s, hooknet run %.2f Gbit/s, ratio %.2f (of each round: %.2f)",
 		rounds, duration, splice, hooknet, ratio, ratios)
-	if ratio < leastRatio {
-		t.Errorf("hooknet reaches %.2f of the copy loop, want %.2f", ratio, leastRatio)
-	}
 	return splice, hooknet, ratio
 }
 
@@ -131,14 +128,21 @@ func median(s []float64) float64 {
 	return (s[(len(s)-1)/2] + s[len(s)/2]) / 2
 }
 
-// A short look, so that a slump is noticed at once. The figure to write down is the benchmark's.
-func TestThroughput(t *testing.T) { compare(t, 5, time.Second) }
+// A short look that judges nothing but that both paths carry traffic: the figure to write down is the benchmark's.
+func TestThroughput(t *testing.T) {
+	if splice, hooknet, _ := compare(t, 3, time.Second); splice == 0 || hooknet == 0 {
+		t.Error("a path carried nothing")
+	}
+}
 
 // One TCP stream at an MTU of 1500 through "hooknet run", against a loop that copies packets between two TUN devices. Takes a
 // minute: -throughput.rounds and -throughput.duration change that, -benchtime does not.
 func BenchmarkThroughput(b *testing.B) {
 	for b.Loop() {
 		splice, hooknet, ratio := compare(b, *throughputRounds, *throughputDuration)
+		if ratio < leastRatio {
+			b.Errorf("hooknet reaches %.2f of the copy loop, want %.2f", ratio, leastRatio)
+		}
 		b.ReportMetric(splice, "splice-Gbit/s")
 		b.ReportMetric(hooknet, "hooknet-Gbit/s")
 		b.ReportMetric(ratio, "ratio")

@@ -22,6 +22,7 @@ type link struct {
 	queues   int             // of dev
 	watcher  tun.LinkWatcher // dev, if it tells how its host's side is doing; else nil
 	first    tun.LinkState   // what it told first
+	wasUp    bool            // the host's side has been up; from then on changes are news to an operator
 
 	goroutines sync.WaitGroup
 }
@@ -34,7 +35,7 @@ func newLink(dev tun.Device) *link {
 	if watcher, ok := dev.(tun.LinkWatcher); ok {
 		var err error
 		if l.first, err = watcher.NextLinkState(tun.LinkState{}); err == nil {
-			l.watcher = watcher
+			l.watcher, l.wasUp = watcher, l.first.Up
 		}
 	}
 	return l
@@ -111,8 +112,8 @@ func (f *Interface) Device() tun.Device {
 // MTU returns the largest packet the interface sends, in bytes (net_getmtu(9F)).
 func (f *Interface) MTU() int { return int(f.mtu.Load()) }
 
-// SetMTU changes the largest packet the interface sends, in bytes. Packets see it at once; established connections of the
-// host stack learn of a smaller one by path MTU discovery, and of a larger one not at all. The host's side of the device is not
+// SetMTU changes the largest packet the interface sends, in bytes. Packets see it at once, those of established connections
+// of the host stack too, which keep to a smaller one but do not learn of a larger one. The host's side of the device is not
 // touched. 0 means what it means in InterfaceConfig: the host's MTU from now on. ErrInvalid for an MTU that an
 // InterfaceConfig could not have, ErrClosed.
 func (f *Interface) SetMTU(mtu int) error {
@@ -207,7 +208,9 @@ func (f *Interface) hostChanged(l *link, host tun.LinkState) {
 		f.setState(state)
 	}
 	f.inst.mu.Unlock()
-	if current && (host.Name != old.Name || host.MTU != old.MTU || host.Up != old.Up) {
+	news := l.wasUp && (host.Name != old.Name || host.MTU != old.MTU || host.Up != old.Up)
+	l.wasUp = l.wasUp || host.Up
+	if current && news {
 		f.inst.log.Info("the host's side of a device has changed", "interface", f.name,
 			"device", host.Name, "up", host.Up, "host MTU", host.MTU, "MTU", f.MTU())
 	}
@@ -223,7 +226,10 @@ func (f *Interface) lostDevice(l *link, err error) {
 		f.setState(state)
 	}
 	f.inst.mu.Unlock()
-	if lost {
+	switch {
+	case lost && l.watcher == nil && errors.Is(err, tun.ErrGone):
+		f.inst.log.Info("interface stopped: its cable was cut", "interface", f.name)
+	case lost:
 		f.inst.log.Warn("interface stopped: its device failed", "interface", f.name, "error", err)
 	}
 }
