@@ -4,6 +4,8 @@
 package netstack
 
 import (
+	"gvisor.dev/gvisor/pkg/tcpip/header"
+
 	"github.com/hooknet/hooknet/hooks"
 	"github.com/hooknet/hooknet/packet"
 )
@@ -94,12 +96,33 @@ func (w *worker) originate(p *packet.Packet, via *Interface) {
 			return
 		}
 	}
-	if mtu := to.mtu(); wireLen(p) > mtu && p.DontFragment() {
+	if mtu := to.mtu(); wireLen(p) > mtu && p.DontFragment() && !resegment(p, mtu) {
 		w.icmpError(nil, p, icmpTooBig, uint32(mtu))
 		w.drop(p, packet.ReasonTooBig)
 		return
 	}
 	w.output(p, to)
+}
+
+// resegment lets a TCP packet of our own that was made for a larger MTU be cut anew on its way out, like any superpacket.
+// That is the case when an interface's MTU shrinks and when a route has one of its own: gVisor would learn of either by
+// losing all that is in flight, and recovers from that at two segments per timeout.
+func resegment(p *packet.Packet, mtu int) bool {
+	const dataOffset, tcpHeader = 12, 20
+	tcp := p.Transport()
+	if p.TransportProtocol() != uint8(header.TCPProtocolNumber) || p.Offload.Checksum != packet.ChecksumPartial || len(tcp) < tcpHeader {
+		return false
+	}
+	headers := p.TransportOffset() + int(tcp[dataOffset]>>4)*4
+	if headers >= mtu {
+		return false
+	}
+	p.Offload.GSO = packet.GSOTCP4
+	if p.Family() == packet.Inet6 {
+		p.Offload.GSO = packet.GSOTCP6
+	}
+	p.Offload.HeaderLen, p.Offload.SegmentSize = uint16(headers), uint16(mtu-headers)
+	return true
 }
 
 // loopbackOut and loopbackIn carry a packet from one local address to another: it meets no PHYSICAL event. The interface
