@@ -27,6 +27,9 @@ var (
 	// ErrShutdown (ESHUTDOWN): the object, or one above it, has been shut
 	// down. It takes nothing new; what is there can still be taken away.
 	ErrShutdown error = &sentinel{"shut down", syscall.ESHUTDOWN}
+	// ErrLimit (ENOSPC): the stack has as many hooks as it may have
+	// ([StackConfig].MaxHooks). Take one away first.
+	ErrLimit error = &sentinel{"too many hooks", syscall.ENOSPC}
 	// ErrNotFound (ENXIO): there is no family or event of this name.
 	ErrNotFound error = &sentinel{"not found", syscall.ENXIO}
 	// ErrGone (ESRCH): what the handle stands for is no longer there; mostly

@@ -167,7 +167,8 @@ func (e *event) ReadOnly() bool { return e.readOnly }
 // notifiers (net_hook_register(9F)). The next run calls it. Errors, in
 // this order: ErrInvalid (no name, no function, unknown flag); ErrShutdown;
 // ErrExists (the name is taken); ErrInvalid (unknown hint, or the name that
-// HintBefore and HintAfter need is missing or the hook's own); ErrBusy (no
+// HintBefore and HintAfter need is missing or the hook's own); ErrLimit
+// ([StackConfig].MaxHooks); ErrBusy (no
 // order satisfies all hints; [OpError].Names are the hooks in conflict). A
 // refused registration leaves no trace.
 func (e *Event[C]) Register(h Hook[C]) (*Handle, error) {
@@ -186,6 +187,8 @@ func (e *Event[C]) Register(h Hook[C]) (*Handle, error) {
 			return ErrExists
 		case !added.validHint():
 			return ErrInvalid
+		case e.family.stack.full():
+			return ErrLimit
 		}
 		var placed []*entry
 		if placed, conflict = place(e.hooks, added); placed == nil {
@@ -193,6 +196,7 @@ func (e *Event[C]) Register(h Hook[C]) (*Handle, error) {
 		}
 		e.hooks = placed
 		e.added++
+		e.family.stack.hooks++
 		e.publish()
 		e.family.stack.notify(e.notifiers, e.notification(CommandRegister, h.Name))
 		return nil
@@ -259,6 +263,7 @@ func (h *Handle) remove(op string, wait bool) (gone <-chan struct{}, err error) 
 		h.entry.gone = make(chan struct{})
 		gone = h.entry.gone
 		e.removed++
+		e.family.stack.hooks--
 		e.hooks = slices.DeleteFunc(slices.Clone(e.hooks), func(o *entry) bool { return o == h.entry })
 		h.event.publish()
 		e.family.stack.notify(e.notifiers, e.notification(CommandUnregister, h.entry.name))

@@ -27,6 +27,9 @@ type StackConfig struct {
 	// GOMAXPROCS. An event on which something is hooked takes 128 bytes for
 	// each.
 	Stripes int
+	// MaxHooks is how many hooks all events together may have. 0 means any
+	// number.
+	MaxHooks int
 }
 
 // A Stack holds the hook families of one instance (hook_stack_t of the
@@ -36,12 +39,14 @@ type Stack struct {
 	instance InstanceID
 	logger   *slog.Logger
 	stripes  int
+	maxHooks int
 
 	// mu guards the whole registry of this instance: the fields below, and
 	// every field of families, events, hooks and notifiers that is not
 	// constant or atomic. It is never held while a hook or callback runs.
 	mu        sync.Mutex
 	families  []*Family // oldest first
+	hooks     int       // on all events
 	notifiers []*Notifier
 	shutdown  bool // nothing is added any more
 	condemned bool // goes when the last family and notifier have gone
@@ -54,7 +59,7 @@ var discard = slog.New(slog.DiscardHandler)
 // NewStack returns a stack without families. It starts no goroutine and needs
 // no Close; [Stack.Close] tells who has left something behind.
 func NewStack(cfg StackConfig) *Stack {
-	s := &Stack{instance: cfg.Instance, logger: cfg.Logger, gone: make(chan struct{})}
+	s := &Stack{instance: cfg.Instance, logger: cfg.Logger, maxHooks: cfg.MaxHooks, gone: make(chan struct{})}
 	if s.logger == nil {
 		s.logger = discard
 	}
@@ -111,6 +116,9 @@ func (s *Stack) Family(name string) (*Family, error) {
 	}
 	return nil, &OpError{Op: "find family", Instance: s.instance, Family: name, Err: err}
 }
+
+// full reports whether there are as many hooks as there may be. s.mu is held.
+func (s *Stack) full() bool { return s.maxHooks > 0 && s.hooks >= s.maxHooks }
 
 // Families returns the families that are live when the walk starts, oldest
 // first (net_protocol_walk(9F), which in fact returns dead ones only).

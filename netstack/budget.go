@@ -6,7 +6,6 @@ package netstack
 import (
 	"errors"
 	"fmt"
-	"sync"
 
 	"github.com/hooknet/hooknet/hooks"
 )
@@ -16,8 +15,8 @@ import (
 type Budget struct {
 	// Interfaces is how many interfaces there may be beside lo.
 	Interfaces int
-	// Hooks is how many hooks may be registered by the instance's methods at the same time, on all events together. Hooks that
-	// are registered on an event of Instance.Hooks directly count, but are not refused.
+	// Hooks is how many hooks may be registered at the same time, on all events together. Registering on an event of
+	// Instance.Hooks directly fails with hooks.ErrLimit.
 	Hooks int
 	// Routes is how many routes AddRoute and AddRoutes may have made; those that addresses bring do not count.
 	Routes int
@@ -64,57 +63,11 @@ func checkBudget(of string, limit, n int) error {
 	return &BudgetError{Budget: of, Limit: limit}
 }
 
-// A hookBudget limits the hooks of an instance. Who is hooked is known to the hook stack; what is added here are the
-// registrations under way, which it may or may not show yet.
-type hookBudget struct {
-	limit int
-
-	mu      sync.Mutex
-	pending map[hookID]int // guarded by mu
-}
-
-type hookID struct{ family, event, hook string }
-
-// registerHook registers a hook on an event of the instance if its budget allows.
+// registerHook registers a hook on an event of the instance, whose hook stack keeps to the budget.
 func registerHook[C any](i *Instance, e *hooks.Event[C], h hooks.Hook[C]) (*hooks.Handle, error) {
-	if i.hookBudget.limit > 0 {
-		id := hookID{e.Family().Name(), e.Name(), h.Name}
-		if err := i.hookBudget.reserve(i.hooks, id); err != nil {
-			return nil, opError("register hook", h.Name, err)
-		}
-		defer i.hookBudget.release(id)
+	handle, err := e.Register(h)
+	if errors.Is(err, hooks.ErrLimit) {
+		return nil, opError("register hook", h.Name, &BudgetError{Budget: "hooks", Limit: i.budget.Hooks})
 	}
-	return e.Register(h)
-}
-
-func (b *hookBudget) reserve(stack *hooks.Stack, id hookID) error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	used := map[hookID]bool{id: true} // counted once if it is there already: then Register refuses it
-	for other := range b.pending {
-		used[other] = true
-	}
-	for _, family := range stack.Stats().Families {
-		for _, event := range family.Events {
-			for _, h := range event.Hooks {
-				used[hookID{family.Name, event.Event, h.Hook}] = true
-			}
-		}
-	}
-	if err := checkBudget("hooks", b.limit, len(used)); err != nil {
-		return err
-	}
-	if b.pending == nil {
-		b.pending = make(map[hookID]int)
-	}
-	b.pending[id]++
-	return nil
-}
-
-func (b *hookBudget) release(id hookID) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.pending[id]--; b.pending[id] == 0 {
-		delete(b.pending, id)
-	}
+	return handle, err
 }

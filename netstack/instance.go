@@ -48,9 +48,8 @@ type Instance struct {
 	points    hookPoints
 	protocols protocols
 
-	budget     Budget
-	hookBudget hookBudget
-	kstats     kstats
+	budget Budget
+	kstats kstats
 
 	fib  *fib
 	host *hostStack
@@ -94,7 +93,6 @@ func New(cfg Config) (*Instance, error) {
 		log:        cfg.Logger.With("instance", cfg.Name),
 		forwarding: !cfg.DisableForwarding,
 		budget:     cfg.Budget,
-		hookBudget: hookBudget{limit: cfg.Budget.Hooks},
 		fib:        newFIB(cfg.Budget.Routes),
 		closing:    make(chan struct{}),
 		done:       make(chan struct{}),
@@ -106,7 +104,7 @@ func New(cfg Config) (*Instance, error) {
 	i.nicEvents.open(i)
 	i.interfaces.Store(new([]*Interface))
 	i.icmp.init()
-	i.hooks = hooks.NewStack(hooks.StackConfig{Instance: i.id, Logger: i.log})
+	i.hooks = hooks.NewStack(hooks.StackConfig{Instance: i.id, Logger: i.log, MaxHooks: i.budget.Hooks})
 	if err := i.protocols.open(i); err != nil {
 		return nil, opError("new instance", cfg.Name, err)
 	}
@@ -190,7 +188,8 @@ func (i *Instance) Shutdown() {
 
 // Close ends all connections, closes all interfaces and their devices, and returns when every goroutine of the instance
 // has ended. Hooks still registered simply stop being called, kstats are deleted; both are named in the log. Further calls
-// wait for the first.
+// wait for the first. It must not be called from inside a hook of a packet event. Called from inside a hook of NIC_EVENTS it
+// does not wait for that hook, and the events behind are lost; else they are delivered before it returns.
 func (i *Instance) Close() error {
 	i.mu.Lock()
 	first := !i.closed
