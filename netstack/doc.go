@@ -35,7 +35,8 @@
 // host stack, whose packets come with a TCP endpoint's lock held.
 //
 // OBSERVING comes after PHYSICAL_IN, after PHYSICAL_OUT, and between LOOPBACK_OUT and LOOPBACK_IN: what was dropped there is
-// not observed. NIC_EVENTS and the events of the ARP family can be registered for and are not fired yet.
+// not observed. NIC_EVENTS has its own queue and goroutine (nicevents.go). The packet events of the ARP family can be
+// registered for and never come: TUN devices have no ARP.
 //
 // A packet meets each event at most once. A hook that changes the destination at PHYSICAL_IN changes the route, at
 // FORWARDING and PHYSICAL_OUT it does not. A packet that a hook edited is parsed again. PHYSICAL_OUT sees what goes on the
@@ -56,8 +57,10 @@
 //
 // The packet path takes no lock: the forwarding table and the lists of hooks, interfaces and addresses are immutable
 // snapshots behind atomic pointers. ICMP errors, which are rate limited, and the host stack's queue are the exceptions.
-// Lock order: Instance.mu, fib.mu; protocols.mu is held alone; the hook stack's locks and gVisor's are never held when ours
-// are taken.
+// What changes an interface (address.go, link.go) runs under Instance.mu and waits for nobody but a few milliseconds for the
+// host stack's output; whoever waits for hooks to return holds Interface.replacing at most.
+// Lock order: Interface.replacing, Instance.mu, fib.mu or a queue's; protocols.mu is held alone; the hook stack's locks and
+// gVisor's are never held when ours are taken.
 //
 // # What it does not do
 //
