@@ -23,8 +23,8 @@ func newDemoCommand(env environment) *cobra.Command {
 		Use:   "demo",
 		Short: "Show what hooknet does, on a network of its own",
 		Long: `Builds two network namespaces joined by a hooknet router, registers hooks on it,
-sends real traffic through it and reports what happened. Takes a few seconds and
-leaves nothing behind. Linux only; root is not needed where users may make
+sends real traffic through it, creates and destroys another instance meanwhile
+and reports what happened. Takes a few seconds and leaves nothing behind. Linux only; root is not needed where users may make
 namespaces and open /dev/net/tun.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -34,7 +34,7 @@ namespaces and open /dev/net/tun.`,
 			err := runDemo(cmd.Context(), env, options)
 			var told *statusError
 			if err != nil && options.asJSON && !errors.As(err, &told) {
-				none := demo.Report{Error: err.Error(), Hooks: []demo.Hook{}, Checks: []demo.Check{}, Drops: map[string]uint64{}}
+				none := demo.Report{Error: err.Error(), Hooks: []demo.Hook{}, Checks: []demo.Check{}, Drops: map[string]uint64{}, NICEvents: []demo.NICEvent{}}
 				return errors.Join(err, writeJSON(env.stdout, none))
 			}
 			return err

@@ -72,6 +72,9 @@ func checkReport(t *testing.T, out []byte) {
 			}
 		}
 	}
+	if len(r.NICEvents) != 12 {
+		t.Errorf("NIC events: %v, want 6 of each family", r.NICEvents)
+	}
 	if r.Drops["hook"] == 0 || r.Drops["ttl_expired"] == 0 {
 		t.Errorf("drops %v, want some by hook and ttl_expired", r.Drops)
 	}
@@ -99,10 +102,16 @@ Traffic .*
   ✓ ping          IPv4  5 of 5 echoes from 10\.77\.2\.2, .*
   ✓               IPv6  5 of 5 echoes from fd77:2::2, .*
   ✓ HTTP          IPv4  10\.77\.9\.9:80 → 10\.77\.2\.2:8080, 1 MiB in .*
+  ✓ NIC events          12 in order, in .*; .* of TCP meanwhile
+.*
 Hooks .*
   PHYSICAL_IN     1  count  .*
                   2  service  .*
   LOOPBACK_IN     1  count  .*
+NIC events .*
+  IPv4  guest  PLUMB → UP → LIF_UP 10\.77\.4\.1/24 → LIF_DOWN → DOWN → UNPLUMB
+  IPv6  guest  PLUMB → UP → LIF_UP fd77:4::1/64 → LIF_DOWN → DOWN → UNPLUMB
+
 Dropped .*
   hook  .*
   ttl_expired +2  .*

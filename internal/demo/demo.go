@@ -63,6 +63,7 @@ func (n *network) demonstrate(ctx context.Context, cfg Config) (report *Report, 
 		System:          fmt.Sprintf("%s/%s, %s", runtime.GOOS, runtime.GOARCH, runtime.Version()),
 		Processors:      runtime.GOMAXPROCS(0),
 		Topology:        n.topology(),
+		NICEvents:       []NICEvent{},
 		TransferSeconds: cfg.Transfer.Seconds(),
 	}
 	run := &runner{network: n, hooks: h, report: report, progress: cfg.Progress, transfer: cfg.Transfer, patience: patience}
@@ -83,6 +84,7 @@ type runner struct {
 	progress func(string)
 	transfer time.Duration
 	patience time.Duration
+	guest    guest // during the transfer through the router
 }
 
 // A trial is something to be tried out, for one family, or with family 0 for none in particular.
@@ -163,6 +165,11 @@ func (r *runner) checks() []trial {
 		trial{"TCP", fmt.Sprintf("TCP through the router for %v", r.transfer), packet.Inet, "bytes that arrive", r.measureRouter},
 		trial{"TCP, veth", fmt.Sprintf("TCP without a router for %v", r.transfer), packet.Inet, "bytes that arrive", r.measureDirect},
 	)
+	each("guest", "looking back at an instance that came and went", func(f packet.Family) string {
+		return fmt.Sprintf("an echo for %s from %s", guestHost.of(f), at(blueHost.of(f), echoPort))
+	}, r.reviewGuest)
+	list = append(list, trial{"NIC events", "looking back at NIC events", 0,
+		fmt.Sprintf("%d for each family, in order, while TCP goes on", len(aLife)), r.reviewNICEvents})
 	each("events", "reading the counters", func(packet.Family) string {
 		return fmt.Sprintf("packets at all %d events", len(events))
 	}, r.reviewEvents)

@@ -78,6 +78,18 @@ func TestRun(t *testing.T) {
 			t.Errorf("hooks of %s (-want +got):\n%s", family, diff)
 		}
 	}
+	lives := make(map[string][]string)
+	for _, e := range r.NICEvents {
+		if about := strings.HasPrefix(e.Type, "LIF_"); e.Instance != "router" || e.Interface != "guest" ||
+			(e.LIF != 0) != about || e.Address.IsValid() != about {
+			t.Errorf("NIC event: %+v", e)
+		}
+		lives[e.Family] = append(lives[e.Family], e.Type)
+	}
+	life := []string{"PLUMB", "UP", "LIF_UP", "LIF_DOWN", "DOWN", "UNPLUMB"}
+	if diff := cmp.Diff(map[string][]string{"inet": life, "inet6": life}, lives); diff != "" {
+		t.Errorf("NIC events by family (-want +got):\n%s", diff)
+	}
 	// One SYN and one packet with TTL 1 of each family. The SYN may have been sent again.
 	if r.Drops["hook"] < 2 || r.Drops["ttl_expired"] != 2 {
 		t.Errorf("drops %v", r.Drops)
@@ -105,7 +117,7 @@ func TestJSON(t *testing.T) {
 	}
 	slices.Sort(names)
 	want := []string{
-		"checks", "direct_bps", "drops", "hooks", "ok", "packets", "processors", "seconds", "system",
+		"checks", "direct_bps", "drops", "hooks", "nic_events", "ok", "packets", "processors", "seconds", "system",
 		"throughput_bps", "topology", "transfer_seconds",
 	}
 	if diff := cmp.Diff(want, names); diff != "" {
@@ -117,6 +129,16 @@ func TestJSON(t *testing.T) {
 	}
 	if diff := cmp.Diff(hook, got["hooks"].([]any)[0]); diff != "" {
 		t.Errorf("hook (-want +got):\n%s", diff)
+	}
+	up := map[string]any{
+		"instance": "router", "family": "inet", "type": "LIF_UP", "interface": "guest", "lif": 1.0, "address": "10.77.4.1/24",
+	}
+	plumb := map[string]any{
+		"instance": "router", "family": "inet", "type": "PLUMB", "interface": "guest", "lif": 0.0, "address": "",
+	}
+	events := got["nic_events"].([]any)
+	if diff := cmp.Diff([]any{plumb, up}, []any{events[0], events[3]}); diff != "" {
+		t.Errorf("NIC events (-want +got):\n%s", diff)
 	}
 	drops := map[string]any{"hook": 2.0, "ttl_expired": 2.0, "device_full": 1234567.0}
 	if diff := cmp.Diff(drops, got["drops"]); diff != "" {

@@ -23,11 +23,13 @@ func newDual(inet, inet6 string) dual {
 	return dual{netip.MustParsePrefix(inet), netip.MustParsePrefix(inet6)}
 }
 
-func (d dual) of(f packet.Family) netip.Addr {
+func (d dual) of(f packet.Family) netip.Addr { return d.prefix(f).Addr() }
+
+func (d dual) prefix(f packet.Family) netip.Prefix {
 	if f == packet.Inet {
-		return d.inet.Addr()
+		return d.inet
 	}
-	return d.inet6.Addr()
+	return d.inet6
 }
 
 func (d dual) prefixes() []netip.Prefix { return []netip.Prefix{d.inet, d.inet6} }
@@ -45,6 +47,10 @@ var (
 	// The veth pair, the way without a router.
 	redDirect  = newDual("10.77.3.1/24", "fd77:3::1/64")
 	blueDirect = newDual("10.77.3.2/24", "fd77:3::2/64")
+
+	// The cable to an instance that comes and goes.
+	guestSide = newDual("10.77.4.1/24", "fd77:4::1/64")
+	guestHost = newDual("10.77.4.2/24", "fd77:4::2/64")
 
 	defaultRoutes = newDual("0.0.0.0/0", "::/0")
 )

@@ -18,9 +18,10 @@ type Report struct {
 	Topology Topology `json:"topology"`
 	Checks   []Check  `json:"checks"` // in the order in which they ran
 
-	Hooks   []Hook            `json:"hooks"`   // by family, event and position
-	Drops   map[string]uint64 `json:"drops"`   // by reason; reasons that never occurred are absent
-	Packets Packets           `json:"packets"` // the router's books
+	Hooks     []Hook            `json:"hooks"`      // by family, event and position
+	NICEvents []NICEvent        `json:"nic_events"` // that an instance caused by coming and going, in order
+	Drops     map[string]uint64 `json:"drops"`      // by reason; reasons that never occurred are absent
+	Packets   Packets           `json:"packets"`    // the router's books
 
 	Processors      int     `json:"processors"`       // shared by client, servers and router
 	ThroughputBPS   float64 `json:"throughput_bps"`   // TCP payload through the router, bits per second
@@ -72,6 +73,16 @@ type Hook struct {
 	Position int    `json:"position"` // from 1
 	Hits     uint64 `json:"hits"`     // runs that reached the hook
 	Does     string `json:"does"`     // what it is there for
+}
+
+// NICEvent is what a hook of NIC_EVENTS was told.
+type NICEvent struct {
+	Instance  string       `json:"instance"` // whose interface it is
+	Family    string       `json:"family"`
+	Type      string       `json:"type"` // such as "LIF_UP"
+	Interface string       `json:"interface"`
+	LIF       uint32       `json:"lif"`     // number of the address, from 1; 0 if it is about the interface
+	Address   netip.Prefix `json:"address"` // "" if LIF is 0
 }
 
 // Packets are the router's books. They balance: what came in is what went out.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -23,6 +24,7 @@ func (r *Report) WriteText(w io.Writer, colour bool) error {
 	t.topology(r)
 	t.checks(r)
 	t.hooks(r)
+	t.nicEvents(r)
 	t.drops(r)
 	t.throughput(r)
 	t.verdict(r)
@@ -198,6 +200,37 @@ func (t *text) hooks(r *Report) {
 		event = k.event
 		t.line("%s", columns(shown, fmt.Sprint(k.position), k.hook,
 			count(hits[k][packet.Inet.String()]), count(hits[k][packet.Inet6.String()]), k.does))
+	}
+}
+
+// nicEvents shows what happened to each interface, a line for each family.
+func (t *text) nicEvents(r *Report) {
+	t.heading("NIC events", "on the router, as an instance came and went during the transfer")
+	if len(r.NICEvents) == 0 {
+		t.line("  none")
+	}
+	type key struct{ family, name string }
+	var order []key
+	lives := make(map[key][]NICEvent)
+	for _, e := range r.NICEvents {
+		k := key{e.Family, e.Interface}
+		if lives[k] == nil {
+			order = append(order, k)
+		}
+		lives[k] = append(lives[k], e)
+	}
+	for _, k := range order {
+		var words []string
+		var said netip.Prefix
+		for _, e := range lives[k] {
+			word := e.Type
+			if e.LIF != 0 && e.Address != said { // once is enough
+				said = e.Address
+				word += " " + said.String()
+			}
+			words = append(words, word)
+		}
+		t.wrapped("  "+left(common[k.family], 4)+"  "+left(k.name, 5)+"  ", 15, strings.Join(words, " → "))
 	}
 }
 

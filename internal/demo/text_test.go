@@ -38,6 +38,7 @@ func sample() *demo.Report {
 			{Name: "ping", Family: "inet6", OK: true, Expected: "5 of 5 echoes from fd77:2::2", Seen: "5 of 5 echoes from fd77:2::2, 17 µs at best"},
 			{Name: "books", OK: true, Expected: "every packet accounted for", Seen: "in 1,033,884 = out 1,033,730 + kept 150 + dropped 4"},
 		},
+		NICEvents:       nicEvents(),
 		Drops:           map[string]uint64{"hook": 2, "ttl_expired": 2, "device_full": 1234567},
 		Packets:         demo.Packets{Received: 33719, Bytes: 1782579200, Largest: 65212},
 		Processors:      2,
@@ -68,6 +69,27 @@ func sample() *demo.Report {
 	return r
 }
 
+// nicEvents are those of an interface that came and went.
+func nicEvents() []demo.NICEvent {
+	var events []demo.NICEvent
+	add := func(types ...string) {
+		for k, family := range []string{"inet", "inet6"} {
+			for _, typ := range types {
+				e := demo.NICEvent{Instance: "router", Family: family, Type: typ, Interface: "guest"}
+				if strings.HasPrefix(typ, "LIF_") {
+					e.LIF, e.Address = 1, netip.MustParsePrefix([]string{"10.77.4.1/24", "fd77:4::1/64"}[k])
+				}
+				events = append(events, e)
+			}
+		}
+	}
+	add("PLUMB")
+	add("UP", "LIF_UP")
+	add("LIF_DOWN", "DOWN")
+	add("UNPLUMB")
+	return events
+}
+
 // failing is a report of a bad day: checks failed, and what they saw is long.
 func failing() *demo.Report {
 	r := sample()
@@ -77,7 +99,7 @@ func failing() *demo.Report {
 		Seen: "nothing more after 10 s (0 of 5 echoes, then: read ip ::->fd77:2::2: i/o timeout)",
 	}
 	r.Checks[2] = demo.Check{Name: "books", Expected: "every packet accounted for", Seen: strings.Repeat("x", 200)}
-	r.Drops = nil
+	r.NICEvents, r.Drops = nil, nil
 	r.ThroughputBPS, r.DirectBPS, r.Packets = 0, 0, demo.Packets{}
 	return r
 }

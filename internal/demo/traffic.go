@@ -16,6 +16,7 @@ import (
 	"net/netip"
 	"os"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/hooknet/hooknet/internal/hostnet"
@@ -144,29 +145,42 @@ func (r *runner) knock(ctx context.Context, f packet.Family) (string, error) {
 }
 
 func (r *runner) measureRouter(ctx context.Context, _ packet.Family) (seen string, err error) {
-	r.report.ThroughputBPS, seen, err = r.measure(ctx, redHost, blueHost)
+	r.report.ThroughputBPS, seen, err = r.measure(ctx, redHost, blueHost, r.receiveGuest)
 	return seen, err
 }
 
 func (r *runner) measureDirect(ctx context.Context, _ packet.Family) (seen string, err error) {
-	r.report.DirectBPS, seen, err = r.measure(ctx, redDirect, blueDirect)
+	r.report.DirectBPS, seen, err = r.measure(ctx, redDirect, blueDirect, func(context.Context, *atomic.Uint64) {})
 	return seen, err
 }
 
 // measure sends for a while from red to an IPv4 address of blue's, which is reached from the given address of red's, and
-// returns what arrived: in bits per second, and in words.
-func (r *runner) measure(ctx context.Context, from, to dual) (bps float64, seen string, err error) {
+// returns what arrived: in bits per second, and in words. It does not end before meanwhile does, which runs at the same
+// time and can see how many bytes have arrived.
+func (r *runner) measure(
+	ctx context.Context, from, to dual, meanwhile func(ctx context.Context, arrived *atomic.Uint64),
+) (bps float64, seen string, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	l, err := listen(r.blue, sinkPort)
 	if err != nil {
 		return 0, "", err
 	}
 	received := make(chan sinkResult, 1)
-	go func() { received <- sink(ctx, l) }() // ends with the connection, or ctx
-	sendErr := source(ctx, r.red, at(to.inet.Addr(), sinkPort), r.transfer)
+	var arrived atomic.Uint64
+	go func() { received <- sink(ctx, l, &arrived) }() // ends with the connection, or ctx
+	done := make(chan struct{})
+	go func() { // ends with meanwhile, or ctx
+		defer close(done)
+		meanwhile(ctx, &arrived)
+	}()
+	sendErr := source(ctx, r.red, at(to.inet.Addr(), sinkPort), r.transfer, done)
 	if sendErr != nil {
 		_ = l.Close() // nobody comes any more
+		cancel()
 	}
 	result := <-received
+	<-done
 	if err := errors.Join(sendErr, result.err); err != nil {
 		return 0, "", err
 	}
@@ -179,17 +193,20 @@ func (r *runner) measure(ctx context.Context, from, to dual) (bps float64, seen 
 
 const blockSize = 256 << 10
 
-// source sends for a while.
-func source(ctx context.Context, from *hostnet.Namespace, to string, d time.Duration) error {
+// source sends for a while, and until done is closed.
+func source(ctx context.Context, from *hostnet.Namespace, to string, d time.Duration, done <-chan struct{}) error {
 	conn, err := dialer(from)(ctx, "tcp", to)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = conn.Close() }()
-	if err := conn.SetDeadline(time.Now().Add(d)); err != nil {
-		return err
-	}
-	defer bind(ctx, conn)()
+	enough, stop := context.WithCancel(ctx)
+	defer stop()
+	defer bind(enough, conn)()
+	defer time.AfterFunc(d, func() {
+		<-done
+		stop()
+	}).Stop()
 	block := page()[:blockSize]
 	for {
 		if _, err := conn.Write(block); errors.Is(err, os.ErrDeadlineExceeded) {
@@ -206,8 +223,8 @@ type sinkResult struct {
 	err   error
 }
 
-// sink reads the one connection that l accepts to its end.
-func sink(ctx context.Context, l net.Listener) (result sinkResult) {
+// sink reads the one connection that l accepts to its end, and says how much has arrived as it does.
+func sink(ctx context.Context, l net.Listener, arrived *atomic.Uint64) (result sinkResult) {
 	conn, err := l.Accept()
 	_ = l.Close()
 	if err != nil {
@@ -222,7 +239,7 @@ func sink(ctx context.Context, l net.Listener) (result sinkResult) {
 		if start.IsZero() {
 			start = time.Now()
 		}
-		result.bytes += uint64(n)
+		result.bytes = arrived.Add(uint64(n))
 		if err != nil {
 			result.took = time.Since(start)
 			if !errors.Is(err, io.EOF) {
