@@ -4,7 +4,8 @@
 package tun
 
 // LinkWatcher is a device that can tell how the host's end of it is doing. The devices
-// of Open are: whether they can is in the error of NextLinkState.
+// of Open are: whether they can is in the error of NextLinkState. A device that wraps
+// another one should have the method, too, and pass the call on.
 type LinkWatcher interface {
 	// NextLinkState blocks until the state is another than last, and returns it. For the
 	// zero LinkState that is at once. Changes that are undone before it looks are not

@@ -171,6 +171,27 @@ func TestLinkWatcherMoved(t *testing.T) {
 	}
 }
 
+// Close may come while the watcher follows.
+func TestLinkWatcherCloseWhileMoved(t *testing.T) {
+	here, there := hostnettest.Namespace(t), hostnettest.Namespace(t)
+	for n := range 20 {
+		dev := openIn(t, here, tun.Config{Name: deviceName})
+		w := watchDevice(t, dev)
+		<-w.states
+		closed := make(chan struct{})
+		go func() { // at another moment each time
+			defer close(closed)
+			time.Sleep(time.Duration(n) * 50 * time.Microsecond)
+			closeDevice(t, dev)
+		}()
+		_ = here.MoveLink(deviceName, there) // or it is gone already
+		if err := w.ended(); err != net.ErrClosed {
+			t.Errorf("after Close: %v, want net.ErrClosed", err)
+		}
+		<-closed
+	}
+}
+
 // Changes that came faster than the watcher looked, or that the kernel had no room for, leave it with the state as it is.
 func TestLinkWatcherOverrun(t *testing.T) {
 	dev, ns := newDevice(t, tun.Config{})
