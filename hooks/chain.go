@@ -17,7 +17,7 @@ type chain[C any] struct {
 	observer *func(Probe[C]) // nil: not observed
 }
 
-// A snapshot is a list of hooks with the counters of the runs in it. The
+// A snapshot is a list of hooks with the counters of the visits to it. The
 // counters are guard and statistics in one: they tell when nobody is inside any
 // more, and they count a whole run once, not each hook. Only a hook that ends a
 // run early is counted on its own. When a snapshot has been replaced and is
@@ -31,12 +31,13 @@ type snapshot struct {
 // A stripe is one worker's share of the counters of a snapshot. It fills two
 // cache lines, as processors fetch them in pairs.
 type stripe struct {
-	in, out atomic.Uint64     // runs that have entered and left
-	stops   [14]atomic.Uint64 // by hook, the runs it has ended
+	in, out atomic.Uint64     // visits that have begun and ended
+	more    atomic.Uint64     // runs of ended visits beyond the first of each
+	stops   [13]atomic.Uint64 // by hook, the runs it has ended
 }
 
 // stops returns the counter of runs that hook i has ended. Hooks beyond the
-// 14th have one for all stripes.
+// 13th have one for all stripes.
 func (s *snapshot) stops(st *stripe, i int) *atomic.Uint64 {
 	if i < len(st.stops) {
 		return &st.stops[i]
@@ -44,12 +45,12 @@ func (s *snapshot) stops(st *stripe, i int) *atomic.Uint64 {
 	return &s.moreStops[i-len(st.stops)]
 }
 
-// quiet reports whether no run is under way in s, which has been replaced.
+// quiet reports whether no visit is under way in s, which has been replaced.
 func (s *snapshot) quiet() bool {
 	for i := range s.stripes {
 		st := &s.stripes[i]
 		// In this order. Nobody enters any more, so that in, read second, is at
-		// least out plus the runs that were under way when out was read.
+		// least out plus the visits that were under way when out was read.
 		if out := st.out.Load(); out != st.in.Load() {
 			return false
 		}
@@ -57,12 +58,13 @@ func (s *snapshot) quiet() bool {
 	return true
 }
 
-// count returns how many runs have left s, and how many of them have reached
-// each hook. A run under way may already be missing from the hooks behind the one
-// that ended it (so much that hits is negative), but is never counted too early.
+// count returns how many runs the ended visits to s had, and how many of them
+// have reached each hook. A run of a visit under way may already be missing from
+// the hooks behind the one that ended it (so much that hits is negative), but is
+// never counted too early.
 func (s *snapshot) count() (runs uint64, hits []int64) {
 	for i := range s.stripes {
-		runs += s.stripes[i].out.Load()
+		runs += s.stripes[i].out.Load() + s.stripes[i].more.Load()
 	}
 	// The stops last: those of all runs above are among them.
 	reached := int64(runs)

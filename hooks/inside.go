@@ -21,7 +21,7 @@ func insideHook() bool {
 			frame, more := frames.Next()
 			if strings.HasPrefix(frame.Function, packagePath) {
 				switch frame.Function[len(packagePath):] {
-				case ".(*Event[...]).run", ".delivery.call":
+				case ".(*Visitor[...]).run", ".delivery.call":
 					return true
 				}
 			}

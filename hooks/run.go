@@ -16,7 +16,8 @@ func (e *Event[C]) Flags() Flags { return Flags(e.interested.Load()) &^ hooked }
 // and returns that answer, or Accept (hook_run of the original). The list it
 // runs is the one at its start, whatever changes meanwhile. A value that is no
 // verdict drops with ReasonVerdict, a panic with ReasonPanic. Run takes no lock
-// and allocates nothing; with nothing hooked it is one atomic load.
+// and allocates nothing; with nothing hooked it is one atomic load. Who runs an
+// event often uses a [Visitor].
 //
 // slot is the number of the worker that calls. It is a hint only: workers
 // with different slots do not share cache lines, see [StackConfig].Stripes.
@@ -25,77 +26,152 @@ func (e *Event[C]) Run(slot uint32, c C) Verdict {
 	if e.interested.Load() == 0 {
 		return Accept
 	}
-	return e.run(slot, c, nil)
+	return e.run(slot, c)
 }
+
+// run is what Run calls, so that Run is inlined and this is not.
+//
+//go:noinline
+func (e *Event[C]) run(slot uint32, c C) Verdict { return e.RunExcept(slot, c, nil) }
 
 // RunExcept is Run for what one of the hooks has put back on its way: the hook
 // that origin stands for is passed over, and not counted. nil, a handle of another
 // event, or of a hook that is gone, passes nothing over.
 func (e *Event[C]) RunExcept(slot uint32, c C, origin *Handle) Verdict {
-	return e.run(slot, c, origin)
+	v := Visitor[C]{event: e, slot: slot}
+	verdict := v.run(c, origin)
+	v.Leave()
+	return verdict
 }
 
-// run is Run if something is hooked, and RunExcept. insideHook looks for its
-// name.
-//
-// A chain counts the runs that enter and leave it, so that whoever replaces it
-// knows when it is quiet (snapshot.quiet):
-//
-//	run:     load the chain, in++, load again: if it was replaced, in--, start over
-//	         call the functions
-//	         out++, load again: if it was replaced, fold what is quiet
-//	writer:  replace the chain, fold what is quiet
-//
-// The second load keeps runs out of a chain that has been replaced and may
-// have been found quiet. The third sees to it that somebody looks after the last
-// run has left: a run that does not see the replacement has done its out++
-// before it, and the writer sees that. Those that look take the stack's mu; the
-// last of them finds the chain quiet. So nobody ever polls.
-//
-//go:noinline
-func (e *Event[C]) run(slot uint32, c C, origin *Handle) (verdict Verdict) {
-	ch := e.running.Load()
-	if ch == nil {
+// A Visitor runs one event for one worker, many times at the price of one: it
+// enters the list of hooks at the first run and stays until Leave. Meanwhile
+// [Handle.Unregister] waits. So a worker that takes packets in batches leaves
+// after each batch, and above all before it goes to sleep. A Visitor belongs to
+// one goroutine. It is not to be copied between a run and Leave.
+type Visitor[C any] struct {
+	event *Event[C]
+	slot  uint32
+
+	// The visit: nil outside.
+	chain  *chain[C]
+	stripe *stripe
+	runs   uint64 // in this visit
+}
+
+// Visitor returns a visitor of the event. For slot see [Event.Run].
+func (e *Event[C]) Visitor(slot uint32) Visitor[C] { return Visitor[C]{event: e, slot: slot} }
+
+// Active is [Event.Active].
+func (v *Visitor[C]) Active() bool { return v.event.interested.Load() != 0 }
+
+// Flags is [Event.Flags].
+func (v *Visitor[C]) Flags() Flags { return v.event.Flags() }
+
+// Run is [Event.Run], and does not leave the list of hooks. It sees what has
+// changed since the last run.
+func (v *Visitor[C]) Run(c C) Verdict {
+	if v.event.interested.Load() == 0 {
 		return Accept
 	}
-	st := &ch.stripes[int(slot)&(len(ch.stripes)-1)]
-	st.in.Add(1)
-	if e.running.Load() != ch {
-		st.in.Add(^uint64(0))
-		e.left()
-		return e.run(slot, c, origin)
+	return v.run(c, nil)
+}
+
+// RunExcept is [Event.RunExcept], and does not leave the list of hooks.
+func (v *Visitor[C]) RunExcept(c C, origin *Handle) Verdict {
+	return v.run(c, origin)
+}
+
+// Leave ends the visit, and counts its runs. Outside of one it does nothing.
+func (v *Visitor[C]) Leave() {
+	if v.chain != nil {
+		v.leave()
 	}
+}
+
+// enter begins a visit to the list that is in force; there may be none any
+// more. A visit that is under way in an older one is ended.
+//
+// A chain counts the visits that begin and end in it, so that whoever replaces
+// it knows when it is quiet (snapshot.quiet):
+//
+//	enter:   load the chain, in++, load again: if it was replaced, in--, start over
+//	leave:   out++, load again: if it was replaced, fold what is quiet
+//	writer:  replace the chain, fold what is quiet
+//
+// The load after in++ keeps visits out of a chain that has been replaced and
+// may have been found quiet. The load after out++ sees to it that somebody looks
+// after the last visit has ended: one that does not see the replacement has done
+// its out++ before it, and the writer sees that. Those that look take the stack's
+// mu; the last of them finds the chain quiet. So nobody ever polls.
+func (v *Visitor[C]) enter() {
+	v.Leave()
+	for {
+		ch := v.event.running.Load()
+		if ch == nil {
+			return
+		}
+		st := &ch.stripes[int(v.slot)&(len(ch.stripes)-1)]
+		st.in.Add(1)
+		if v.event.running.Load() == ch {
+			v.chain, v.stripe, v.runs = ch, st, 0
+			return
+		}
+		st.in.Add(^uint64(0))
+		v.event.left()
+	}
+}
+
+func (v *Visitor[C]) leave() {
+	if v.runs > 1 {
+		v.stripe.more.Add(v.runs - 1)
+	}
+	v.stripe.out.Add(1)
+	left := v.chain
+	v.chain, v.stripe = nil, nil
+	if v.event.running.Load() != left {
+		v.event.left()
+	}
+}
+
+// run calls the hooks. insideHook looks for its name.
+//
+//go:noinline
+func (v *Visitor[C]) run(c C, origin *Handle) (verdict Verdict) {
+	ch := v.chain
+	if ch == nil || v.event.running.Load() != ch {
+		v.enter()
+		if ch = v.chain; ch == nil {
+			return Accept
+		}
+	}
+	v.runs++
 
 	at, returned := 0, false // hook number at is being called
 	defer func() {
 		if !returned {
-			verdict = e.broken(ch, st, at, recover(), c)
-			return
-		}
-		st.out.Add(1)
-		if e.running.Load() != ch {
-			e.left()
+			verdict = v.broken(at, recover(), c)
 		}
 	}()
 	if ch.observer != nil || origin != nil {
-		verdict = e.runSpecial(ch, &at, c, origin)
+		verdict = v.event.runSpecial(ch, &at, c, origin)
 	} else {
 		verdict = Accept
 		for i, call := range ch.calls {
 			at = i
-			if v := call(c); v != Accept {
-				verdict = v
+			if answer := call(c); answer != Accept {
+				verdict = answer
 				break
 			}
 		}
 	}
 	returned = true
 	if verdict != Accept {
-		ch.stops(st, at).Add(1)
-		verdict = e.outcome(verdict)
+		ch.stops(v.stripe, at).Add(1)
+		verdict = v.event.outcome(verdict)
 	}
 	if ch.observer != nil {
-		e.probe(ch, Probe[C]{Point: ProbeRunEnd, Verdict: verdict, Context: c})
+		v.event.probe(ch, Probe[C]{Point: ProbeRunEnd, Verdict: verdict, Context: c})
 	}
 	return verdict
 }
@@ -133,19 +209,18 @@ func (e *event) outcome(v Verdict) Verdict {
 
 // broken ends a run in which hook number at has not returned: it panicked with
 // cause, or, if that is nil, is ending its goroutine (runtime.Goexit, as
-// t.FailNow does), and nobody will see the verdict.
-func (e *Event[C]) broken(ch *chain[C], st *stripe, at int, cause any, c C) Verdict {
+// t.FailNow does), and nobody will see the verdict or end the visit.
+func (v *Visitor[C]) broken(at int, cause any, c C) Verdict {
+	e, ch := v.event, v.chain
 	h, verdict := ch.hooks[at], DropWith(ReasonPanic)
-	ch.stops(st, at).Add(1)
+	ch.stops(v.stripe, at).Add(1)
 	if cause == nil {
-		st.out.Add(1)
-		e.left()
+		v.Leave()
 		return verdict
 	}
 	e.probe(ch, Probe[C]{Point: ProbeHookEnd, Hook: h.name, Verdict: verdict, Context: c})
 	verdict = e.outcome(verdict)
 	e.probe(ch, Probe[C]{Point: ProbeRunEnd, Verdict: verdict, Context: c})
-	st.out.Add(1)
 	if first := e.countPanic(h); first {
 		e.logPanic("hook panicked", h.name, cause)
 	}
@@ -167,7 +242,7 @@ func (e *Event[C]) countPanic(h *entry) (first bool) {
 	return h.panics == 1
 }
 
-// left folds what is quiet, for a run that has left a chain that was replaced.
+// left folds what is quiet, for a visit that has left a chain that was replaced.
 func (e *event) left() {
 	e.family.stack.mu.Lock()
 	defer e.family.stack.mu.Unlock()

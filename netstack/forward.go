@@ -11,12 +11,12 @@ import (
 // forward takes a packet from one interface to another: the hooks of FORWARDING, then what a router owes the packet (RFC
 // 1812 section 5.3, RFC 8200 section 3). The way out is already decided: a hook here does not change it.
 func (w *worker) forward(in *Interface, p *packet.Packet, to *hop) {
-	if e := w.inst.points.packet[p.Family()][packet.Forwarding]; e.Active() {
-		if mustSplit(e, p) {
+	if v := w.visitor(p, packet.Forwarding); v.Active() {
+		if mustSplit(v, p) {
 			w.split(p, atForward, in, to)
 			return
 		}
-		if !w.run(e, packet.Forwarding, p, in.index, to.iface.index, 0) {
+		if !w.run(v, packet.Forwarding, p, in.index, to.iface.index, 0) {
 			return
 		}
 	}

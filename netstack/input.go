@@ -78,12 +78,12 @@ func linkFlags(p *packet.Packet) packet.Flags {
 // physicalIn shows a packet to the hooks of PHYSICAL_IN: fragments one by one, before the route lookup. A hook that
 // changes the destination changes the route.
 func (w *worker) physicalIn(in *Interface, p *packet.Packet) {
-	if e := w.inst.points.packet[p.Family()][packet.PhysicalIn]; e.Active() {
-		if mustSplit(e, p) {
+	if v := w.visitor(p, packet.PhysicalIn); v.Active() {
+		if mustSplit(v, p) {
 			w.split(p, atPhysicalIn, in, nil)
 			return
 		}
-		if !w.run(e, packet.PhysicalIn, p, in.index, 0, linkFlags(p)) {
+		if !w.run(v, packet.PhysicalIn, p, in.index, 0, linkFlags(p)) {
 			return
 		}
 	}

@@ -55,12 +55,12 @@ func (w *worker) fragment(p *packet.Packet, to *hop) {
 
 // physicalOut shows a packet to the hooks of PHYSICAL_OUT as it goes on the device, and sends it.
 func (w *worker) physicalOut(p *packet.Packet, to *hop) {
-	if e := w.inst.points.packet[p.Family()][packet.PhysicalOut]; e.Active() {
-		if mustSplit(e, p) {
+	if v := w.visitor(p, packet.PhysicalOut); v.Active() {
+		if mustSplit(v, p) {
 			w.split(p, atPhysicalOut, nil, to)
 			return
 		}
-		if !w.run(e, packet.PhysicalOut, p, 0, to.iface.index, 0) {
+		if !w.run(v, packet.PhysicalOut, p, 0, to.iface.index, 0) {
 			return
 		}
 		if wireLen(p) > to.mtu() {
@@ -128,12 +128,12 @@ func resegment(p *packet.Packet, mtu int) bool {
 // loopbackOut and loopbackIn carry a packet from one local address to another: it meets no PHYSICAL event. The interface
 // that hooks are told is the one that owns the destination.
 func (w *worker) loopbackOut(p *packet.Packet, to *hop) {
-	if e := w.inst.points.packet[p.Family()][packet.LoopbackOut]; e.Active() {
-		if mustSplit(e, p) {
+	if v := w.visitor(p, packet.LoopbackOut); v.Active() {
+		if mustSplit(v, p) {
 			w.split(p, atLoopbackOut, nil, to)
 			return
 		}
-		if !w.run(e, packet.LoopbackOut, p, 0, to.iface.index, 0) {
+		if !w.run(v, packet.LoopbackOut, p, 0, to.iface.index, 0) {
 			return
 		}
 	}
@@ -142,12 +142,12 @@ func (w *worker) loopbackOut(p *packet.Packet, to *hop) {
 }
 
 func (w *worker) loopbackIn(p *packet.Packet, to *hop) {
-	if e := w.inst.points.packet[p.Family()][packet.LoopbackIn]; e.Active() {
-		if mustSplit(e, p) {
+	if v := w.visitor(p, packet.LoopbackIn); v.Active() {
+		if mustSplit(v, p) {
 			w.split(p, atLoopbackIn, nil, to)
 			return
 		}
-		if !w.run(e, packet.LoopbackIn, p, to.iface.index, 0, 0) {
+		if !w.run(v, packet.LoopbackIn, p, to.iface.index, 0, 0) {
 			return
 		}
 	}

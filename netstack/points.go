@@ -117,9 +117,39 @@ func (i *Instance) RegisterObserver(family packet.Family, h hooks.Hook[packet.Ob
 	return registerHook(i, i.points.observing[family], h)
 }
 
+// visitors are a worker's ways into the events that packets pass, by family and event from the first.
+type visitors struct {
+	packet    [2][packet.LoopbackOut]hooks.Visitor[*packet.Context]
+	observing [2]hooks.Visitor[packet.Observation]
+}
+
+func (v *visitors) init(h *hookPoints, slot uint32) {
+	for f, family := range ipFamilies {
+		for e := range v.packet[f] {
+			v.packet[f][e] = h.packet[family][e+1].Visitor(slot)
+		}
+		v.observing[f] = h.observing[family].Visitor(slot)
+	}
+}
+
+// visitor returns the way into an event of a packet's family.
+func (v *visitors) visitor(p *packet.Packet, e packet.Event) *hooks.Visitor[*packet.Context] {
+	return &v.packet[p.Family()-packet.Inet][e-packet.PhysicalIn]
+}
+
+// leave ends all visits.
+func (v *visitors) leave() {
+	for f := range v.packet {
+		for e := range v.packet[f] {
+			v.packet[f][e].Leave()
+		}
+		v.observing[f].Leave()
+	}
+}
+
 // observe shows a packet to the hooks of OBSERVING.
 func (w *worker) observe(p *packet.Packet, d packet.Direction, iface *Interface) {
-	if e := w.inst.points.observing[p.Family()]; e.Active() {
-		e.Run(w.slot, packet.Observe(p, d, iface.index, w.inst.id))
+	if v := &w.visitors.observing[p.Family()-packet.Inet]; v.Active() {
+		v.Run(packet.Observe(p, d, iface.index, w.inst.id))
 	}
 }

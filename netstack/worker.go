@@ -27,14 +27,14 @@ const (
 // sends, delivers, drops, splits it, or a hook steals it.
 type worker struct {
 	inst  *Instance
-	slot  uint32 // stripe of the hook counters
-	queue int    // device queue that its output goes to
+	queue int // device queue that its output goes to
 
-	ctx    packet.Context // what hooks see; filled anew for each event
-	origin *hooks.Handle  // of the injected packet that is being carried: this hook is passed over
-	batch  [batchSize]*packet.Packet
-	free   []*packet.Packet // finished packets, to read into again
-	keep   int              // how many of them; a worker that does not read keeps none
+	visitors                // of the hooks, from the first packet of a batch to its end
+	ctx      packet.Context // what hooks see; filled anew for each event
+	origin   *hooks.Handle  // of the injected packet that is being carried: this hook is passed over
+	batch    [batchSize]*packet.Packet
+	free     []*packet.Packet // finished packets, to read into again
+	keep     int              // how many of them; a worker that does not read keeps none
 
 	out      []*packet.Packet // sent at the end of the batch, in order
 	outIface []*Interface     // out[n] leaves by outIface[n]
@@ -47,7 +47,8 @@ type worker struct {
 
 // newWorker makes a worker whose output goes to a device's queue number queue (modulo the device's number of queues).
 func (i *Instance) newWorker(queue int) *worker {
-	w := &worker{inst: i, slot: i.slots.Add(1), queue: queue}
+	w := &worker{inst: i, queue: queue}
+	w.visitors.init(&i.points, i.slots.Add(1))
 	w.ctx.Instance = i.id
 	return w
 }
@@ -118,15 +119,15 @@ func (w *worker) drop(p *packet.Packet, reason hooks.Reason) {
 }
 
 // run lets the hooks of an event see a packet. It returns false when the packet is gone: dropped or stolen. A packet that
-// a hook has edited is parsed again.
-func (w *worker) run(e *hooks.Event[*packet.Context], event packet.Event, p *packet.Packet, in, out uint32, flags packet.Flags) bool {
+// a hook edited is parsed again.
+func (w *worker) run(v *hooks.Visitor[*packet.Context], event packet.Event, p *packet.Packet, in, out uint32, flags packet.Flags) bool {
 	c := &w.ctx
 	c.Packet, c.In, c.Out, c.Flags, c.Family, c.Event = p, in, out, flags, p.Family(), event
-	verdict := hooks.Accept
+	var verdict hooks.Verdict
 	if w.origin == nil {
-		verdict = e.Run(w.slot, c)
+		verdict = v.Run(c)
 	} else {
-		verdict = e.RunExcept(w.slot, c, w.origin)
+		verdict = v.RunExcept(c, w.origin)
 	}
 	if verdict != hooks.Accept {
 		w.refused(p, verdict)
@@ -155,8 +156,8 @@ func (w *worker) refused(p *packet.Packet, verdict hooks.Verdict) {
 }
 
 // mustSplit reports whether a superpacket has to be cut before an event because one of its hooks wants segments.
-func mustSplit(e *hooks.Event[*packet.Context], p *packet.Packet) bool {
-	return p.Offload.GSO != packet.GSONone && e.Flags()&hooks.FlagSegments != 0
+func mustSplit(v *hooks.Visitor[*packet.Context], p *packet.Packet) bool {
+	return p.Offload.GSO != packet.GSONone && v.Flags()&hooks.FlagSegments != 0
 }
 
 // A stage is a place on the packet's way from which segments go on.
@@ -221,7 +222,8 @@ func (w *worker) send(p *packet.Packet, out *Interface) {
 	}
 }
 
-// flush writes what waits, one call per run of packets for the same interface, and publishes the counters. The error is the
+// flush ends a batch: it writes what waits, one call per run of packets for the same interface, leaves the hooks, whose
+// removal waits for that, and publishes the counters. The error is the
 // first of a device; the packets it concerns are counted.
 func (w *worker) flush() (err error) {
 	for first := 0; first < len(w.out); {
@@ -240,6 +242,7 @@ func (w *worker) flush() (err error) {
 		w.out[k], w.outIface[k] = nil, nil
 	}
 	w.out, w.outIface = w.out[:0], w.outIface[:0]
+	w.visitors.leave()
 	w.inst.stats.publish(&w.n)
 	return err
 }
