@@ -155,25 +155,30 @@ func (v *Visitor[C]) run(c C, origin *Handle) (verdict Verdict) {
 	}()
 	if ch.observer != nil || origin != nil {
 		verdict = v.event.runSpecial(ch, &at, c, origin)
-	} else {
-		verdict = Accept
-		for i, call := range ch.calls {
-			at = i
-			if answer := call(c); answer != Accept {
-				verdict = answer
-				break
-			}
+		returned = true
+		verdict = v.ended(at, verdict)
+		v.event.probe(ch, Probe[C]{Point: ProbeRunEnd, Verdict: verdict, Context: c})
+		return verdict
+	}
+	for i, call := range ch.calls {
+		at = i
+		if verdict = call(c); verdict != Accept {
+			returned = true
+			return v.ended(at, verdict)
 		}
 	}
 	returned = true
-	if verdict != Accept {
-		ch.stops(v.stripe, at).Add(1)
-		verdict = v.event.outcome(verdict)
+	return Accept
+}
+
+// ended returns what Run returns if hook number at was the last to be called
+// and has answered verdict, and counts a run that it has ended early.
+func (v *Visitor[C]) ended(at int, verdict Verdict) Verdict {
+	if verdict == Accept {
+		return Accept
 	}
-	if ch.observer != nil {
-		v.event.probe(ch, Probe[C]{Point: ProbeRunEnd, Verdict: verdict, Context: c})
-	}
-	return verdict
+	v.chain.stops(v.stripe, at).Add(1)
+	return v.event.outcome(verdict)
 }
 
 // runSpecial is the loop of run if the event is observed or a hook is to be
