@@ -5,7 +5,6 @@ package netstack
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -110,10 +109,10 @@ func familyOf(a netip.Addr) packet.Family {
 
 // AddAddress gives the interface an address, whose subnet becomes a connected route. Packets and sockets can use it on
 // return. It is the last of its family in the order of Addresses. On an error nothing has changed: ErrExists (some interface has the address),
-// ErrInvalid (no address for a host, or of IPv6 with an MTU below 1280), ErrClosed.
+// ErrInvalid (no address for a host, or of IPv6 with a fixed MTU below 1280), ErrClosed.
 func (f *Interface) AddAddress(p netip.Prefix) error {
 	return f.editAddresses("add address", p.String(), func(old *addressTable) (*addressTable, error) {
-		if err := errors.Join(validateAddress(p), validateMTU(f.MTU(), []netip.Prefix{p})); err != nil {
+		if err := f.validateNew(p); err != nil {
 			return nil, err
 		}
 		return newAddressTable(append(slices.Clone(old.prefixes), p), old.numbers), nil
@@ -146,10 +145,10 @@ func (f *Interface) ReplaceAddress(old netip.Addr, p netip.Prefix) error {
 		if n < 0 {
 			return nil, ErrNotFound
 		}
-		err := errors.Join(validateAddress(p), validateMTU(f.MTU(), []netip.Prefix{p}))
-		switch {
-		case err != nil:
+		if err := f.validateNew(p); err != nil {
 			return nil, err
+		}
+		switch {
 		case p.Addr().Is4() != old.Is4():
 			return nil, fmt.Errorf("%w: %v is of the other address family", ErrInvalid, p)
 		case f.loopback() && p.Addr() == old && p != table.prefixes[n]:
@@ -159,6 +158,14 @@ func (f *Interface) ReplaceAddress(old netip.Addr, p netip.Prefix) error {
 		prefixes[n] = p
 		return newAddressTable(prefixes, table.numbers), nil
 	})
+}
+
+// validateNew checks an address that is to come. An MTU that follows the host's makes room for IPv6 itself.
+func (f *Interface) validateNew(p netip.Prefix) error {
+	if err := validateAddress(p); err != nil || f.followMTU {
+		return err
+	}
+	return validateMTU(f.MTU(), []netip.Prefix{p})
 }
 
 // editAddresses makes the change that edit asks for.
@@ -204,6 +211,9 @@ func (f *Interface) setAddresses(table *addressTable) error {
 	}
 	f.rows = rows
 	f.addresses.Store(table)
+	if f.followMTU {
+		f.mtu.Store(int32(followedMTU(f.State().Host, table.prefixes)))
+	}
 
 	if i.host.endSockets(gone) > 0 {
 		i.host.output.settle(resetTime)

@@ -244,6 +244,111 @@ func TestRemoveAddressEndsItsSockets(t *testing.T) {
 	}
 }
 
+// A dial that waits for an answer ends, too.
+func TestRemoveAddressEndsDials(t *testing.T) {
+	r := newRouter(t, netstack.Config{})
+	ctx, cancel := dialer(t)
+	defer cancel()
+	failed := make(chan error)
+	go func() {
+		_, err := r.Dial(ctx, "tcp", netip.AddrPortFrom(left4, 80).String())
+		failed <- err
+	}()
+	r.left.receive() // the SYN, which nobody answers
+	must(t, r.a.RemoveAddress(a4))
+	if err := <-failed; !errors.Is(err, syscall.ECONNABORTED) && !errors.Is(err, syscall.EADDRNOTAVAIL) {
+		t.Errorf("dial: %v", err)
+	}
+}
+
+// Sockets that are opened while their address comes and goes fail at once or end with it.
+func TestSocketsWhileAddressesChange(t *testing.T) {
+	client, server := pairOfInstances(t, offloads)
+	f, _ := server.Interface("cable")
+	must(t, client.AddRoute(netstack.Route{Destination: prefix("10.9.7.0/24"), Interface: "cable"}))
+	l, err := client.Listen("tcp", ":80")
+	must(t, err)
+	var workers sync.WaitGroup
+	workers.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			workers.Go(func() { _, _ = io.Copy(io.Discard, c); c.Close() })
+		}
+	})
+	stop := make(chan struct{})
+	var users sync.WaitGroup
+	use := func(open func() (io.ReadCloser, error)) {
+		users.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if c, err := open(); err == nil {
+					_, err := c.Read(make([]byte, 1)) // nothing ever comes
+					if err == nil || !errors.Is(err, syscall.ECONNABORTED) && !errors.Is(err, syscall.EADDRNOTAVAIL) {
+						t.Errorf("a socket ended with %v", err)
+					}
+					c.Close()
+				}
+			}
+		})
+	}
+	use(func() (io.ReadCloser, error) {
+		c, err := server.Dial(t.Context(), "tcp", "10.9.0.1:80")
+		return c, err
+	})
+	use(func() (io.ReadCloser, error) {
+		c, err := server.Dial(t.Context(), "udp", "10.9.0.1:80")
+		return c, err
+	})
+	use(func() (io.ReadCloser, error) {
+		c, err := server.ListenPacket("udp", "10.9.7.1:53")
+		if err != nil {
+			return nil, err
+		}
+		return c.(io.ReadCloser), nil
+	})
+	use(func() (io.ReadCloser, error) {
+		l, err := server.Listen("tcp", "10.9.7.1:53")
+		return acceptReader{l}, err
+	})
+	must(t, server.AddRoute(netstack.Route{Destination: prefix("10.9.0.1/32"), Interface: "cable"}))
+	old := addr("10.9.0.2")
+	for n := range 200 {
+		next := prefix([]string{"10.9.7.1/24", "10.9.7.2/24"}[n%2])
+		must(t, f.ReplaceAddress(old, next))
+		old = next.Addr()
+	}
+	close(stop)
+	must(t, f.RemoveAddress(old)) // ends those that wait
+	done := make(chan struct{})
+	go func() { users.Wait(); close(done) }()
+	for waiting := true; waiting; {
+		select {
+		case <-done:
+			waiting = false
+		case <-time.After(5 * time.Second):
+			t.Fatal("a socket outlives its address")
+		}
+	}
+	l.Close()
+	client.Close()
+	workers.Wait()
+}
+
+// An acceptReader reads by accepting.
+type acceptReader struct{ net.Listener }
+
+func (r acceptReader) Read([]byte) (int, error) {
+	_, err := r.Accept()
+	return 0, err
+}
+
 // A connection survives that the prefix length of its address changes.
 func TestReplacePrefixLengthKeepsSockets(t *testing.T) {
 	client, server := pairOfInstances(t, offloads)
@@ -370,14 +475,7 @@ func TestChangesUnderTraffic(t *testing.T) {
 			c.Close()
 		}
 	})
-	change := func(f func(n int)) {
-		workers.Go(func() {
-			for n := range 150 {
-				f(n)
-			}
-		})
-	}
-	change(func(n int) {
+	forever(func(int) {
 		must := func(err error) {
 			if err != nil {
 				t.Error(err)
@@ -387,9 +485,9 @@ func TestChangesUnderTraffic(t *testing.T) {
 		must(r.b.ReplaceAddress(addr("10.0.9.1"), prefix("10.0.9.2/25")))
 		must(r.b.RemoveAddress(addr("10.0.9.2")))
 	})
-	change(func(n int) { _ = r.b.SetUp(n%2 == 1) })
-	change(func(n int) { _ = r.b.SetMTU(1280 + n) })
-	change(func(n int) {
+	forever(func(n int) { _ = r.b.SetUp(n%2 == 1) })
+	forever(func(n int) { _ = r.b.SetMTU(1280 + n%300) })
+	forever(func(int) {
 		_ = r.AddRoute(netstack.Route{Destination: prefix("10.0.2.2/32"), Interface: "a"})
 		_ = r.RemoveRoute(prefix("10.0.2.2/32"))
 	})
@@ -397,7 +495,7 @@ func TestChangesUnderTraffic(t *testing.T) {
 	workers.Wait()
 	must(t, r.b.SetUp(true))
 	s := r.settled(1)
-	if s.Drops["interface_down"] == 0 || s.Forwarded == 0 || s.Delivered == 0 {
+	if s.Drops["interface_down"]+s.Drops["no_route"] == 0 || s.Forwarded == 0 || s.Delivered == 0 {
 		t.Errorf("nothing much happened: %+v", s)
 	}
 }
