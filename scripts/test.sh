@@ -43,6 +43,9 @@ all() {
 	others=$(go list ./... | grep -v '/integration\(/\|$\)')
 	# shellcheck disable=SC2086 # a list
 	run $others || failed=1
+	# What is said of allocations and memory cannot be judged with the race detector in the way.
+	# shellcheck disable=SC2086
+	race= run -run 'Alloc|Memory' $others || failed=1
 	if [[ -d integration ]]; then
 		run -p 1 ./integration/... || failed=1
 	fi
