@@ -151,7 +151,7 @@ func TestRefusals(t *testing.T) {
 			spoil: func(_ *testing.T, _, _ host, file *config.Config, _ *router.Config) {
 				file.Instances = append(file.Instances, config.Instance{Name: "r1"})
 			},
-			want: `instance r1: instances: create "r1": already there: an instance of that name`,
+			want: `instance r1: instances: create instance r1: already there: an instance of that name`,
 			is:   netstack.ErrExists,
 		},
 		"cable": {
