@@ -51,11 +51,30 @@ type hopKind uint8
 
 const (
 	hopForward hopKind = iota
-	hopLocal
-	hopBroadcast // an interface's subnet broadcast address: never forwarded (RFC 2644)
 	hopBlackhole
 	hopUnreachable
 	hopProhibit
+
+	// What no route may say.
+	hopLocal
+	hopBroadcast // limited, or an interface's subnet broadcast address: never forwarded (RFC 2644)
+	hopMulticast // for our own members only: there is no multicast routing
+	hopMartian   // no destination at all
+)
+
+// special are the rows that every table has.
+var special = []fibEntry{
+	{netip.MustParsePrefix("0.0.0.0/32"), rowLocal, &hop{kind: hopMartian}},
+	{netip.MustParsePrefix("::/128"), rowLocal, &hop{kind: hopMartian}},
+	{netip.MustParsePrefix("255.255.255.255/32"), rowLocal, &hop{kind: hopBroadcast}},
+	{multicast4, rowLocal, &hop{kind: hopMulticast}},
+	{multicast6, rowLocal, &hop{kind: hopMulticast}},
+}
+
+var (
+	multicast4       = netip.MustParsePrefix("224.0.0.0/4")
+	multicast6       = netip.MustParsePrefix("ff00::/8")
+	limitedBroadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})
 )
 
 var hopOfType = [...]hopKind{Unicast: hopForward, Blackhole: hopBlackhole, Unreachable: hopUnreachable, Prohibit: hopProhibit}
@@ -106,6 +125,9 @@ type fib struct {
 func newFIB(budget int) *fib {
 	f := &fib{budget: budget, rows: make(map[netip.Prefix][]fibEntry)}
 	f.table.Store(new(bart.Table[*hop]))
+	if err := f.add(special...); err != nil {
+		panic(err) // the list above is wrong
+	}
 	return f
 }
 
@@ -291,6 +313,10 @@ func (i *Instance) newHop(r *Route) (*hop, error) {
 		return nil, fmt.Errorf("%w: the destination is no prefix; expected e.g. 10.0.0.0/8 or 2001:db8::/32", ErrInvalid)
 	}
 	r.Destination = r.Destination.Masked()
+	if multicast4.Overlaps(r.Destination) && r.Destination.Bits() >= multicast4.Bits() ||
+		multicast6.Overlaps(r.Destination) && r.Destination.Bits() >= multicast6.Bits() {
+		return nil, fmt.Errorf("%w: there is no multicast routing", ErrInvalid)
+	}
 	if int(r.Type) >= len(hopOfType) {
 		return nil, fmt.Errorf("%w: unknown %v", ErrInvalid, r.Type)
 	}
@@ -336,7 +362,7 @@ func (i *Instance) RemoveRoute(p netip.Prefix) error {
 func (i *Instance) Routes() iter.Seq[Route] {
 	return func(yield func(Route) bool) {
 		for _, h := range i.fib.all() {
-			if h.kind != hopLocal && h.kind != hopBroadcast && !yield(h.route) {
+			if h.kind <= hopProhibit && !yield(h.route) {
 				return
 			}
 		}

@@ -31,6 +31,8 @@ func TestAddRouteErrors(t *testing.T) {
 		"unknown interface":   {netstack.Route{Destination: p("10.5.0.0/16"), Interface: "z"}, netstack.ErrNotFound},
 		"by loopback":         {netstack.Route{Destination: p("10.5.0.0/16"), Interface: "lo"}, netstack.ErrNotFound},
 		"blackhole with way":  {netstack.Route{Destination: p("10.5.0.0/16"), Type: netstack.Blackhole, Interface: "a"}, netstack.ErrInvalid},
+		"multicast":           {netstack.Route{Destination: p("239.1.0.0/16"), Interface: "a"}, netstack.ErrInvalid},
+		"multicast 6":         {netstack.Route{Destination: p("ff02::/16"), Interface: "a"}, netstack.ErrInvalid},
 		"unknown type":        {netstack.Route{Destination: p("10.5.0.0/16"), Type: 9, Interface: "a"}, netstack.ErrInvalid},
 		"gateway's family":    {netstack.Route{Destination: p("10.5.0.0/16"), Interface: "a", Gateway: left6}, netstack.ErrInvalid},
 		"source's family":     {netstack.Route{Destination: p("10.5.0.0/16"), Interface: "a", Source: a6}, netstack.ErrInvalid},

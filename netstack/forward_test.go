@@ -283,6 +283,32 @@ func TestNotForwarded(t *testing.T) {
 	}
 }
 
+// A default route leads neither to multicast nor to broadcast nor to nowhere.
+func TestDefaultRouteIsNotForEverything(t *testing.T) {
+	r := newRouter(t, netstack.Config{})
+	if err := r.AddRoutes(netstack.Route{Destination: netip.MustParsePrefix("0.0.0.0/0"), Interface: "b"}, netstack.Route{Destination: netip.MustParsePrefix("::/0"), Interface: "b"}); err != nil {
+		t.Fatal(err)
+	}
+	addr := netip.MustParseAddr
+	r.left.send(udp(t, left4, addr("255.255.255.255"), 64, nil))
+	r.left.send(udp(t, left4, addr("239.1.2.3"), 64, nil))
+	r.left.send(udp(t, left6, addr("ff0e::9"), 64, nil))
+	for _, dst := range []string{"239.1.2.3", "255.255.255.255"} {
+		if err := r.QueueOut(filled(t, udp(t, a4, addr(dst), 64, nil)), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := r.settled(3)
+	for s.Injected < 2 || s.Drops["multicast"] == 0 || s.Drops["broadcast"] < 2 {
+		s = r.settled(3)
+	}
+	if s.Sent != 0 || s.Delivered != 2 || s.Drops["multicast"] != 1 || s.Drops["broadcast"] != 2 {
+		t.Errorf("stats: %+v", s)
+	}
+	r.left.send(udp(t, left4, addr("192.0.2.1"), 64, nil))
+	r.right.receive()
+}
+
 // RFC 1812 section 5.3.10: a host does not forward, and says nothing.
 func TestForwardingDisabled(t *testing.T) {
 	r := newRouter(t, netstack.Config{DisableForwarding: true})

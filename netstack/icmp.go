@@ -19,8 +19,9 @@ import (
 type icmpKind uint8
 
 const (
-	icmpTimeExceeded icmpKind = iota // in transit
-	icmpTooBig                       // Fragmentation Needed, Packet Too Big
+	icmpNone         icmpKind = iota
+	icmpTimeExceeded          // in transit
+	icmpTooBig                // Fragmentation Needed, Packet Too Big
 	icmpNoRoute
 	icmpUnreachable
 	icmpProhibited

@@ -93,57 +93,47 @@ func (w *worker) physicalIn(in *Interface, p *packet.Packet) {
 
 // route looks the destination up and decides: deliver, forward, or refuse.
 func (w *worker) route(in *Interface, p *packet.Packet) {
-	dst := p.Destination()
+	to := w.lookup(p.Destination())
 	switch {
-	case dst.IsMulticast():
-		w.deliver(p, in) // to the members in our host stack; nothing else to do without multicast routing
-		return
-	case dst.IsUnspecified(): // a hook's doing
-		w.drop(p, packet.ReasonMartianDestination)
-		return
-	}
-	to := w.lookup(dst)
-	if to != nil && to.kind == hopLocal {
-		if from := w.lookup(p.Source()); from != nil && from.kind == hopLocal {
+	case to != nil && to.kind == hopForward && w.inst.forwarding:
+		w.forward(in, p, to)
+	case to != nil && to.kind == hopLocal:
+		if from := w.inst.fib.lookup(p.Source()); from != nil && from.kind == hopLocal {
 			w.drop(p, packet.ReasonMartianSource) // our own address, from outside
 			return
 		}
 		w.deliver(p, to.iface)
-		return
-	}
-	if !w.inst.forwarding {
+	case to != nil && to.kind == hopMulticast:
+		w.deliver(p, in) // to the members in our host stack
+	case !w.inst.forwarding:
 		w.drop(p, packet.ReasonForwardingDisabled)
-		return
-	}
-	if w.refuse(in, p, to) {
-		return
-	}
-	w.forward(in, p, to)
-}
-
-// refuse deals with destinations that there is no way to: it tells the sender where it should, drops the packet and
-// returns true. in is nil for packets of the host stack.
-func (w *worker) refuse(in *Interface, p *packet.Packet, to *hop) bool {
-	switch {
-	case p.Destination() == limitedBroadcast:
-		w.drop(p, packet.ReasonBroadcast)
-	case to == nil:
-		w.icmpError(in, p, icmpNoRoute, 0)
-		w.drop(p, packet.ReasonNoRoute)
-	case to.kind == hopForward:
-		return false
-	case to.kind == hopUnreachable:
-		w.icmpError(in, p, icmpUnreachable, 0)
-		w.drop(p, packet.ReasonUnreachable)
-	case to.kind == hopProhibit:
-		w.icmpError(in, p, icmpProhibited, 0)
-		w.drop(p, packet.ReasonProhibited)
-	case to.kind == hopBroadcast:
-		w.drop(p, packet.ReasonBroadcast)
 	default:
-		w.drop(p, packet.ReasonBlackhole)
+		w.refuse(in, p, to)
 	}
-	return true
 }
 
-var limitedBroadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})
+// refuse deals with a destination that there is no way to: it tells the sender where it should, and drops the packet. in is
+// nil for packets of the host stack.
+func (w *worker) refuse(in *Interface, p *packet.Packet, to *hop) {
+	reason, answer := packet.ReasonNoRoute, icmpNoRoute
+	if to != nil {
+		reason, answer = refusals[to.kind].reason, refusals[to.kind].answer
+	}
+	if answer != icmpNone {
+		w.icmpError(in, p, answer, 0)
+	}
+	w.drop(p, reason)
+}
+
+// refusals are the kinds of hops that lead nowhere.
+var refusals = [...]struct {
+	reason hooks.Reason
+	answer icmpKind
+}{
+	hopBlackhole:   {packet.ReasonBlackhole, icmpNone},
+	hopUnreachable: {packet.ReasonUnreachable, icmpUnreachable},
+	hopProhibit:    {packet.ReasonProhibited, icmpProhibited},
+	hopBroadcast:   {packet.ReasonBroadcast, icmpNone},
+	hopMulticast:   {packet.ReasonMulticast, icmpNone},
+	hopMartian:     {packet.ReasonMartianDestination, icmpNone}, // a hook's doing
+}

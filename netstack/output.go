@@ -92,7 +92,8 @@ func (w *worker) originate(p *packet.Packet, via *Interface) {
 			w.drop(p, packet.ReasonMartianSource)
 			return
 		}
-		if w.refuse(nil, p, to) {
+		if to == nil || to.kind != hopForward {
+			w.refuse(nil, p, to)
 			return
 		}
 	}

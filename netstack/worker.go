@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/netip"
 
+	"github.com/gaissmai/bart"
+
 	"github.com/hooknet/hooknet/hooks"
 	"github.com/hooknet/hooknet/packet"
 	"github.com/hooknet/hooknet/tun"
@@ -38,6 +40,12 @@ type worker struct {
 
 	out      []*packet.Packet // sent at the end of the batch, in order
 	outIface []*Interface     // out[n] leaves by outIface[n]
+
+	last struct { // lookup
+		table *bart.Table[*hop]
+		dst   netip.Addr
+		to    *hop
+	}
 
 	segmenter  packet.Segmenter
 	fragmenter packet.Fragmenter
@@ -243,6 +251,7 @@ func (w *worker) flush() (err error) {
 	}
 	w.out, w.outIface = w.out[:0], w.outIface[:0]
 	w.visitors.leave()
+	w.last.table, w.last.to = nil, nil // a table that has been replaced is not kept
 	w.inst.stats.publish(&w.n)
 	return err
 }
@@ -296,5 +305,12 @@ func writeReason(err error) hooks.Reason {
 	}
 }
 
-// lookup is the route lookup of every stage.
-func (w *worker) lookup(dst netip.Addr) *hop { return w.inst.fib.lookup(dst) }
+// lookup is the route lookup of packets. It remembers the last answer until the end of the batch: packets come in flows.
+func (w *worker) lookup(dst netip.Addr) *hop {
+	table := w.inst.fib.table.Load()
+	if table != w.last.table || dst != w.last.dst {
+		to, _ := table.Lookup(dst)
+		w.last.table, w.last.dst, w.last.to = table, dst, to
+	}
+	return w.last.to
+}
