@@ -75,7 +75,7 @@ func register(t *testing.T, inst *netstack.Instance, family packet.Family, event
 }
 
 // The rows of hook_pkt_event(9S) and spec 1.2: which fields are set at which event, in which order.
-func TestContextForwarded(t *testing.T) {
+func TestCase086_Forwarded(t *testing.T) {
 	for name, f := range families {
 		t.Run(name, func(t *testing.T) {
 			r := newRouter(t, netstack.Config{ID: 42})
@@ -95,6 +95,76 @@ func TestContextForwarded(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+// Each fragment that goes out meets PHYSICAL_OUT.
+func TestCase086_OutPerFragment(t *testing.T) {
+	r := newRouter4(t, 1500, 576, offloads)
+	w := watch(t, r.Instance)
+	r.left.send(udp(t, left4, right4, 64, make([]byte, 1400)))
+	for range 3 {
+		r.right.receive()
+	}
+	out := sighting{packet.Inet, packet.PhysicalOut, 0, r.b.Index(), 0}
+	want := []sighting{
+		{packet.Inet, packet.PhysicalIn, r.a.Index(), 0, 0},
+		{packet.Inet, packet.Forwarding, r.a.Index(), r.b.Index(), 0},
+		out, out, out,
+	}
+	if diff := cmp.Diff(want, w.all()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// What is dropped at LOOPBACK_OUT never comes to LOOPBACK_IN.
+func TestCase089_DropAtLoopbackOut(t *testing.T) {
+	r := newRouter(t, netstack.Config{})
+	w := watch(t, r.Instance)
+	register(t, r.Instance, packet.Inet, packet.LoopbackOut, packet.Hook{Name: "dropper", Func: func(*packet.Context) hooks.Verdict { return hooks.Drop }})
+	c, err := r.Dial(t.Context(), "udp", "127.0.0.1:7")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := c.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	s := r.settled(0)
+	for s.Drops["hook"] == 0 {
+		s = r.settled(0)
+	}
+	if diff := cmp.Diff([]sighting{{packet.Inet, packet.LoopbackOut, 0, 1, 0}}, w.all()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// PHYSICAL_IN sees every fragment, before the host stack puts them together.
+func TestCase092_Fragments(t *testing.T) {
+	r := newRouter(t, netstack.Config{})
+	w := watch(t, r.Instance)
+	c, err := r.ListenPacket("udp", ":4321")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	whole := filled(t, udp(t, left4, a4, 64, make([]byte, 3000)))
+	defer whole.Release()
+	whole.Parse()
+	var f packet.Fragmenter
+	if reason := f.Init(whole, 1500); reason != hooks.ReasonNone {
+		t.Fatal(packet.ReasonName(reason))
+	}
+	fragments := 0
+	for part := packet.Get(1500); f.Next(part); fragments++ {
+		r.left.send(part.Bytes())
+	}
+	if n, _, err := c.ReadFrom(make([]byte, 4000)); n != 3000 || err != nil {
+		t.Errorf("%d bytes arrived, %v", n, err)
+	}
+	want := slices.Repeat([]sighting{{packet.Inet, packet.PhysicalIn, r.a.Index(), 0, 0}}, fragments)
+	if diff := cmp.Diff(want, w.all()); diff != "" || fragments != 3 {
+		t.Errorf("%d fragments; %s", fragments, diff)
 	}
 }
 
@@ -121,7 +191,7 @@ func TestContextMulticastAndBroadcast(t *testing.T) {
 }
 
 // Local traffic meets LOOPBACK_OUT, then LOOPBACK_IN, both with the interface that owns the destination, and no PHYSICAL event.
-func TestContextLoopback(t *testing.T) {
+func TestCase089_Loopback(t *testing.T) {
 	for _, address := range []string{"127.0.0.1", "10.0.1.1", "::1", "fd00:2::1"} {
 		t.Run(address, func(t *testing.T) {
 			r := newRouter(t, netstack.Config{})
@@ -155,7 +225,7 @@ func TestContextLoopback(t *testing.T) {
 }
 
 // A packet for one of our addresses: PHYSICAL_IN and nothing else; the answer: PHYSICAL_OUT and nothing else.
-func TestContextLocal(t *testing.T) {
+func TestCase085_Local(t *testing.T) {
 	r := newRouter(t, netstack.Config{})
 	w := watch(t, r.Instance)
 	r.left.send(echoRequest(t, left4, b4)) // weak host model: it arrives on a and belongs to b
@@ -225,7 +295,7 @@ func TestSteal(t *testing.T) {
 }
 
 // A destination rewritten at PHYSICAL_IN changes the route; at FORWARDING and PHYSICAL_OUT the way is decided.
-func TestRewriteDestination(t *testing.T) {
+func TestCase087_RewriteDestination(t *testing.T) {
 	for _, c := range []struct {
 		at       packet.Event
 		rerouted bool
@@ -250,7 +320,7 @@ func TestRewriteDestination(t *testing.T) {
 }
 
 // A destination set to 0.0.0.0 or :: at PHYSICAL_IN ends the packet (spec 6.2).
-func TestRewriteDestinationToNowhere(t *testing.T) {
+func TestCase088_RewriteDestinationToNowhere(t *testing.T) {
 	r := newRouter(t, netstack.Config{})
 	for _, family := range []packet.Family{packet.Inet, packet.Inet6} {
 		register(t, r.Instance, family, packet.PhysicalIn, packet.Hook{Name: "nat", Func: func(c *packet.Context) hooks.Verdict {
@@ -266,7 +336,7 @@ func TestRewriteDestinationToNowhere(t *testing.T) {
 }
 
 // Raw edits are parsed again: a header changed without its checksum is found out.
-func TestRawEditIsParsedAgain(t *testing.T) {
+func TestCase093_RawEditIsParsedAgain(t *testing.T) {
 	r := newRouter(t, netstack.Config{})
 	register(t, r.Instance, packet.Inet, packet.PhysicalIn, packet.Hook{Name: "vandal", Func: func(c *packet.Context) hooks.Verdict {
 		c.Packet.Mutable()[8] = 17 // TTL
