@@ -14,15 +14,14 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/hooknet/hooknet/hooks"
 	"github.com/hooknet/hooknet/instances"
+	"github.com/hooknet/hooknet/internal/leaktest"
 	"github.com/hooknet/hooknet/netstack"
 	"github.com/hooknet/hooknet/packet"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leaktest.Main(m) }
 
 func create(t *testing.T, m *instances.Manager, name string) *netstack.Instance {
 	t.Helper()

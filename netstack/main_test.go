@@ -4,20 +4,9 @@
 package netstack_test
 
 import (
-	"os"
 	"testing"
 
-	"go.uber.org/goleak"
-	"gvisor.dev/gvisor/pkg/refs"
+	"github.com/hooknet/hooknet/internal/leaktest"
 )
 
-// No goroutine outlives the tests, nor does any of gVisor's packets and routes.
-func TestMain(m *testing.M) {
-	refs.SetLeakMode(refs.LeaksPanic)
-	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
-		if code == 0 {
-			refs.DoLeakCheck() // panics if there are leaks
-		}
-		os.Exit(code)
-	}))
-}
+func TestMain(m *testing.M) { leaktest.Main(m) }

@@ -17,14 +17,13 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/hooknet/hooknet/integration/testbed"
+	"github.com/hooknet/hooknet/internal/leaktest"
 	"github.com/hooknet/hooknet/netstack"
 	"github.com/hooknet/hooknet/tun"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leaktest.Main(m) }
 
 // A recorder is a test that may fail without this one failing.
 type recorder struct {

@@ -74,11 +74,11 @@ var Rooms = []Room{
 		Path:      "netstack",
 		Rooms:     belowNetstack,
 		Packages:  []string{gvisor, "github.com/gaissmai/bart/...", "golang.org/x/time/rate"},
-		TestRooms: []string{"tun/tuntest", "internal/hostnet"},
+		TestRooms: []string{"tun/tuntest", "internal/hostnet", "internal/leaktest"},
 	},
 
 	// Many instances. What an embedder imports first.
-	{Path: "instances", Rooms: belowInstances, TestRooms: []string{"tun/tuntest", "internal/hostnet"}},
+	{Path: "instances", Rooms: belowInstances, TestRooms: []string{"tun/tuntest", "internal/hostnet", "internal/leaktest"}},
 
 	// Adapters to and from wireguard-go.
 	{Path: "wgtun", Rooms: embedders, Packages: []string{"golang.zx2c4.com/wireguard/..."}, TestRooms: []string{"tun/tuntest"}},
@@ -113,11 +113,17 @@ var Rooms = []Room{
 	{Path: "internal/capture", Rooms: embedders, Packages: []string{"github.com/gopacket/gopacket/...", "golang.org/x/net/bpf"}},
 	{Path: "internal/config", Packages: []string{"go.yaml.in/yaml/v3"}},
 	{Path: "internal/control", Rooms: embedders},
-	{Path: "internal/demo", Rooms: with(embedders, "internal/baseline", "internal/hostnet"), Packages: []string{system, networking, "golang.org/x/sync/..."}},
+	{
+		Path:      "internal/demo",
+		Rooms:     with(embedders, "internal/baseline", "internal/hostnet"),
+		Packages:  []string{system, networking, "golang.org/x/sync/..."},
+		TestRooms: []string{"internal/leaktest"},
+	},
 	{Path: "internal/invariant"},
+	{Path: "internal/leaktest", Packages: []string{gvisor, "go.uber.org/goleak"}},
 	{Path: "internal/metrics", Rooms: embedders, Packages: []string{"github.com/prometheus/client_golang/..."}},
 	{Path: "internal/rootless", Rooms: []string{"internal/hostnet"}, Packages: []string{system}},
-	{Path: "internal/router", Rooms: with(embedders, "internal/config", "internal/hostnet")},
+	{Path: "internal/router", Rooms: with(embedders, "internal/config", "internal/hostnet"), TestRooms: []string{"internal/leaktest"}},
 }
 
 // TestPackages are those of other modules that any room's _test.go files may import.

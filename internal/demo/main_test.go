@@ -6,7 +6,7 @@ package demo_test
 import (
 	"testing"
 
-	"go.uber.org/goleak"
+	"github.com/hooknet/hooknet/internal/leaktest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leaktest.Main(m) }

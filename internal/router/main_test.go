@@ -22,15 +22,15 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
-	"go.uber.org/goleak"
 
 	"github.com/hooknet/hooknet/internal/config"
 	"github.com/hooknet/hooknet/internal/hostnet"
 	"github.com/hooknet/hooknet/internal/hostnet/hostnettest"
+	"github.com/hooknet/hooknet/internal/leaktest"
 	"github.com/hooknet/hooknet/internal/router"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leaktest.Main(m) }
 
 var namespaces atomic.Int32
 
