@@ -323,7 +323,7 @@ func TestCloseNamesLeftovers(t *testing.T) {
 	wantError(t, err, hooks.ErrBusy)
 	var op *hooks.OpError
 	if errors.As(err, &op) {
-		wantEqual(t, "names", op.Names, []string{"point tcp/0 (1 references)", "hook tcp/0/a", "hook type_256/0/w (no point)"})
+		wantEqual(t, "names", op.Names, []string{"point tcp/0 (references: 1)", "hook tcp/0/a", "hook type_256/0/w (no point)"})
 	}
 	wantEqual(t, "met", run(p), "")
 	wantNone(t, s.Close())

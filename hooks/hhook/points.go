@@ -147,7 +147,8 @@ func (s *Points) RunLookupIf(slot uint32, typ Type, id ID, context any, object O
 // AddLookup adds each hook to the point that its Type and ID name: now if the point is there, otherwise as soon as it
 // is registered, and again should it go and come back (hhook_add_hook_lookup). It adds all hooks or none, without a run
 // in between that meets only some. The attachments stand in the order of the hooks. Errors: hooks.ErrInvalid (no name, no
-// function, type 0), hooks.ErrShutdown after Close, hooks.ErrExists (the name is taken on that point, or among those that wait for it).
+// function, type 0), hooks.ErrShutdown after Close, hooks.ErrExists (the name is taken on that point, or among those that
+// wait for it).
 func (s *Points) AddLookup(list ...Hook) ([]*Attachment, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -217,7 +218,7 @@ func (s *Points) RemoveLookup(typ Type, id ID, name string) error {
 // Stats returns the counters of all points and hooks: a family for each type, an event for each point.
 func (s *Points) Stats() hooks.StackStats { return s.stack.Stats() }
 
-// Leftovers names the points that are registered and the hooks that are added, as "point tcp/0 (2 references)", "hook
+// Leftovers names the points that are registered and the hooks that are added, as "point tcp/0 (references: 2)", "hook
 // tcp/0/ertt", "hook tcp/1/ertt (no point)".
 func (s *Points) Leftovers() []string {
 	s.mu.Lock()
@@ -230,7 +231,7 @@ func (s *Points) leftovers() (names []string) {
 		p := s.points[k]
 		name := "point " + k.String()
 		if p.references > 0 {
-			name += fmt.Sprintf(" (%d references)", p.references)
+			name += fmt.Sprintf(" (references: %d)", p.references)
 		}
 		names = append(names, name)
 		for _, a := range p.attached {
@@ -252,8 +253,8 @@ func (s *Points) keys() []key {
 	})
 }
 
-// Close ends the points: it takes all away, references or not, waits for the running calls of hooks, and nothing can be added any
-// more. If anything was left it is taken away all the same, a warning is logged, and the error is hooks.ErrBusy with what
+// Close ends the points: it takes all away, references or not, and waits for the running calls of hooks. Nothing can be
+// added any more. If anything was left it is taken away all the same, a warning is logged, and the error is hooks.ErrBusy with what
 // [Points.Leftovers] has named in OpError.Names (vnet teardown of the original). Inside a hook nothing happens and the
 // error is hooks.ErrInHook. A second Close returns nil.
 func (s *Points) Close() error {
