@@ -65,6 +65,5 @@
 // # What it does not do
 //
 // Neighbours and link-layer addresses (TUN devices have none), multicast routing, redirects, NAT, source routing. There is
-// no name resolution. Reassembly is the host stack's: forwarded fragments stay fragments. The checksum of a datagram that
-// the host stack reassembled is not verified.
+// no name resolution. Reassembly is the host stack's: forwarded fragments stay fragments.
 package netstack

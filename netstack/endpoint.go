@@ -4,6 +4,7 @@
 package netstack
 
 import (
+	"sync"
 	"sync/atomic"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
@@ -22,6 +23,25 @@ type endpoint struct {
 	host       *hostStack
 	iface      *Interface
 	dispatcher atomic.Pointer[stack.NetworkDispatcher]
+
+	// delivering is held while gVisor takes a packet, by one alone if it is a fragment: see deliver.
+	delivering sync.RWMutex
+	fragment   atomic.Bool
+}
+
+// deliver hands a packet to gVisor. What carries a whole transport checksum we have verified, and say so by the capability
+// that gVisor reads for each packet. A fragment's cannot be verified before reassembly: gVisor then has to do it.
+func (e *endpoint) deliver(to stack.NetworkDispatcher, protocol tcpip.NetworkProtocolNumber, pkt *stack.PacketBuffer, fragment bool) {
+	if fragment {
+		e.delivering.Lock()
+		defer e.delivering.Unlock()
+		e.fragment.Store(true)
+		defer e.fragment.Store(false)
+	} else {
+		e.delivering.RLock()
+		defer e.delivering.RUnlock()
+	}
+	to.DeliverNetworkPacket(protocol, pkt)
 }
 
 var (
@@ -48,10 +68,14 @@ func (e *endpoint) IsAttached() bool                        { return e.dispatche
 // claimed, packets without GSO options would come with empty checksums. The loopback interface says what it is, or only
 // 127.0.0.1 of all 127/8 would be accepted; the price is that its TCP and UDP packets come with empty checksums.
 func (e *endpoint) Capabilities() stack.LinkEndpointCapabilities {
-	if e.iface.loopback() {
-		return stack.CapabilityRXChecksumOffload | stack.CapabilityLoopback
+	var c stack.LinkEndpointCapabilities
+	if !e.fragment.Load() {
+		c |= stack.CapabilityRXChecksumOffload
 	}
-	return stack.CapabilityRXChecksumOffload
+	if e.iface.loopback() {
+		c |= stack.CapabilityLoopback
+	}
+	return c
 }
 
 // Attach gives the endpoint the stack to deliver to, nil when the NIC is removed.

@@ -331,6 +331,9 @@ func (i *Instance) newHop(r *Route) (*hop, error) {
 		return nil, fmt.Errorf("%w: no interface %q to route by", ErrNotFound, r.Interface)
 	}
 	is4 := r.Destination.Addr().Is4()
+	if !is4 && out.MTU() < minMTU6 {
+		return nil, fmt.Errorf("%w: interface %s has an MTU of %d; IPv6 needs %d (RFC 8200 section 5)", ErrInvalid, out.name, out.MTU(), minMTU6)
+	}
 	if r.Gateway.IsValid() && r.Gateway.Is4() != is4 {
 		return nil, fmt.Errorf("%w: gateway %v is of the other address family", ErrInvalid, r.Gateway)
 	}

@@ -261,7 +261,7 @@ func (h *hostStack) input(p *packet.Packet, owner *Interface) (ok bool) {
 	}
 	pkt := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: buffer.MakeWithData(p.Bytes())})
 	defer pkt.DecRef()
-	(*dispatcher).DeliverNetworkPacket(protocol, pkt)
+	owner.nic.deliver(*dispatcher, protocol, pkt, p.IsFragment())
 	return true
 }
 

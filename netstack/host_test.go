@@ -156,7 +156,7 @@ func TestSocketErrors(t *testing.T) {
 	if _, err := client.Dial(ctx, "tcp", "192.0.2.1:80"); !errors.Is(err, syscall.ENETUNREACH) && !errors.Is(err, syscall.EHOSTUNREACH) {
 		t.Errorf("no route: %v", err)
 	}
-	for _, address := range []string{"nohost:80", "10.9.0.2", "10.9.0.2:http", ":80", "[fe80::1]:80"} {
+	for _, address := range []string{"nohost:80", "10.9.0.2", "10.9.0.2:http", ":80", "[fe80::1]:80", "[fe80::1%nope]:80"} {
 		if _, err := client.Dial(ctx, "tcp", address); err == nil {
 			t.Errorf("dial %q: no error", address)
 		}

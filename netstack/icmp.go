@@ -92,7 +92,10 @@ func (w *worker) icmpError(in *Interface, p *packet.Packet, kind icmpKind, about
 		}
 		typ.code = code
 	}
-	if typ == (icmpType{}) || !w.errorAllowed(p, kind) || !w.inst.icmp[kind].Allow() {
+	if kind == icmpTooBig && !is4 {
+		about = max(about, minMTU6) // RFC 8200 section 5; hosts ignore less (RFC 8201 section 4)
+	}
+	if typ == (icmpType{}) || !w.errorAllowed(in, p, kind) || !w.inst.icmp[kind].Allow() {
 		return
 	}
 	src := w.errorSource(in, p.Source())
@@ -113,7 +116,7 @@ func (w *worker) icmpError(in *Interface, p *packet.Packet, kind icmpKind, about
 }
 
 // errorAllowed holds the cases in which no error may be sent: RFC 1812 section 4.3.2.7, RFC 4443 section 2.4 (e).
-func (w *worker) errorAllowed(p *packet.Packet, kind icmpKind) bool {
+func (w *worker) errorAllowed(in *Interface, p *packet.Packet, kind icmpKind) bool {
 	src, dst := p.Source(), p.Destination()
 	switch {
 	case p.IsFragment() && p.FragmentOffset() != 0:
@@ -125,8 +128,8 @@ func (w *worker) errorAllowed(p *packet.Packet, kind icmpKind) bool {
 	case dst.IsMulticast() && !(kind == icmpTooBig && dst.Is6()):
 		return false
 	}
-	if from := w.lookup(src); from != nil && from.kind == hopBroadcast {
-		return false
+	if from := w.lookup(src); from != nil && (from.kind == hopBroadcast || in != nil && from.kind == hopLocal) {
+		return false // somebody outside uses one of our addresses: the error would meet our own sockets
 	}
 	return !isICMPError(p)
 }

@@ -58,16 +58,21 @@ func (i *Instance) DirectOut(p *packet.Packet, index uint32) error {
 		p.Release()
 		return opError("direct out", out.name, fmt.Errorf("%w: %d bytes, MTU %d", ErrTooBig, length, out.MTU()))
 	}
+	var refused error
 	w := directWorkers.Get().(*worker)
 	defer directWorkers.Put(w)
 	w.inst = i
 	i.stats.direct.Add(1)
 	if missing := p.Offload.Needs() &^ out.link.Load().features; p.Offload.GSO != packet.GSONone && missing != 0 {
-		w.split(p, atSend, out, nil)
+		if reason := w.split(p, atSend, out, nil); reason != hooks.ReasonNone {
+			refused = fmt.Errorf("%w: a superpacket that cannot be cut: %s", ErrInvalid, packet.ReasonName(reason))
+		}
 	} else {
 		w.send(p, out)
 	}
-	err = w.flush()
+	if err = w.flush(); err == nil {
+		err = refused
+	}
 	w.inst = nil
 	return opError("direct out", out.name, err)
 }

@@ -252,6 +252,10 @@ func (f *Interface) ReplaceDevice(dev tun.Device) error {
 		i.mu.Unlock()
 		return opError("replace device", f.name, ErrClosed)
 	}
+	if dev == f.Device() {
+		i.mu.Unlock()
+		return opError("replace device", f.name, fmt.Errorf("%w: it is the one in use", ErrInvalid))
+	}
 	state := f.State()
 	state.Gone, state.Carrier = true, false
 	f.setState(state)

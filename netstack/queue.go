@@ -95,6 +95,7 @@ func (q *queue) put(e queued) error {
 func (q *queue) run(done chan struct{}) {
 	defer close(done)
 	w := q.inst.newWorker(0)
+	defer q.abandoned(w)
 	var batch []queued
 	for q.take(&batch) {
 		for k, e := range batch {
@@ -103,11 +104,31 @@ func (q *queue) run(done chan struct{}) {
 			q.carry(w, e)
 		}
 		w.flush()
-		q.mu.Lock()
-		q.busy = false
-		q.rounds++
-		q.mu.Unlock()
-		q.changed.Broadcast()
+		q.carried()
+	}
+}
+
+// carried says that what take gave has been carried on.
+func (q *queue) carried() {
+	q.mu.Lock()
+	q.busy = false
+	q.rounds++
+	q.mu.Unlock()
+	q.changed.Broadcast()
+}
+
+// abandoned is for a hook that ends the goroutine (runtime.Goexit, as t.Fatal does): nobody waits for what it was carrying,
+// and the next packet starts another goroutine.
+func (q *queue) abandoned(w *worker) {
+	w.visitors.leave()
+	q.mu.Lock()
+	busy := q.busy
+	if !q.closed {
+		q.done = nil
+	}
+	q.mu.Unlock()
+	if busy {
+		q.carried()
 	}
 }
 
@@ -124,19 +145,17 @@ func (q *queue) take(batch *[]queued) bool {
 	return !q.closed
 }
 
-// drain waits until everything queued so far has been carried on.
+// drain waits until everything queued so far has been carried on; what is queued meanwhile it does not wait for.
 func (q *queue) drain() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for (len(q.waiting) > 0 || q.busy) && !q.closed {
+	for until := q.untilLocked(); q.rounds < until && !q.closed; {
 		q.changed.Wait()
 	}
 }
 
-// settle waits until what waits now has been carried on, but not longer than limit.
-func (q *queue) settle(limit time.Duration) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
+// untilLocked returns the number of rounds after which what is queued now has been carried on.
+func (q *queue) untilLocked() uint64 {
 	until := q.rounds
 	if len(q.waiting) > 0 {
 		until++
@@ -144,6 +163,14 @@ func (q *queue) settle(limit time.Duration) {
 	if q.busy {
 		until++
 	}
+	return until
+}
+
+// settle waits until what waits now has been carried on, but not longer than limit.
+func (q *queue) settle(limit time.Duration) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	until := q.untilLocked()
 	expired := false
 	timer := time.AfterFunc(limit, func() {
 		q.mu.Lock()

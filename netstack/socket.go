@@ -35,6 +35,9 @@ func (i *Instance) Dial(ctx context.Context, network, address string) (net.Conn,
 	if err == nil && !remote.Addr().IsValid() {
 		err = errors.New("no IP address in it; there is no name resolution here")
 	}
+	if err == nil {
+		err = i.checkZone(remote.Addr())
+	}
 	if err == nil && remote.Addr().IsLinkLocalUnicast() && remote.Addr().Is6() && remote.Addr().Zone() == "" {
 		err = errors.New("link-local address without a zone; expected e.g. [fe80::1%tun0]:80")
 	}
@@ -189,6 +192,10 @@ func (i *Instance) bound(transport tcpip.TransportProtocolNumber, network string
 	if transport == tcp.ProtocolNumber {
 		ep.SocketOptions().SetReuseAddress(true) // as the net package does: connections of a former listener do not stand in the way
 	}
+	if err := i.checkZone(at.Addr()); err != nil {
+		ep.Close()
+		return nil, err
+	}
 	full := i.fullAddress(at)
 	if at.Addr().IsUnspecified() {
 		full.Addr = tcpip.Address{}
@@ -254,6 +261,16 @@ func (i *Instance) fullAddress(a netip.AddrPort) tcpip.FullAddress {
 		}
 	}
 	return full
+}
+
+// checkZone refuses a zone that is no interface.
+func (i *Instance) checkZone(a netip.Addr) error {
+	if zone := a.Zone(); zone != "" {
+		if _, ok := i.Interface(zone); !ok {
+			return fmt.Errorf("no interface %q", zone)
+		}
+	}
+	return nil
 }
 
 // parseAddress splits host:port; an empty host gives the zero Addr.

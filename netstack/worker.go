@@ -47,7 +47,6 @@ type worker struct {
 		to    *hop
 	}
 
-	segmenter  packet.Segmenter
 	fragmenter packet.Fragmenter
 
 	n localCounters
@@ -64,6 +63,7 @@ func (i *Instance) newWorker(queue int) *worker {
 // readLoop carries packets from one device queue until the device is closed or gone.
 func (w *worker) readLoop(in *Interface, from *link) {
 	defer w.releaseAll()
+	defer w.visitors.leave() // if a hook ends the goroutine
 	w.keep = batchSize
 	for {
 		w.refill()
@@ -182,15 +182,18 @@ const (
 	atSend
 )
 
-// split cuts a superpacket and lets each segment go on at a stage, with that stage's arguments.
-func (w *worker) split(p *packet.Packet, at stage, iface *Interface, to *hop) {
-	if reason := w.segmenter.Init(p); reason != hooks.ReasonNone {
+// split cuts a superpacket and lets each segment go on at a stage, with that stage's arguments. It returns why it could not,
+// and has dropped the packet then.
+func (w *worker) split(p *packet.Packet, at stage, iface *Interface, to *hop) hooks.Reason {
+	// Its own: a hook may make a segment a superpacket, which is cut in its turn while this loop is under way.
+	var segmenter packet.Segmenter
+	if reason := segmenter.Init(p); reason != hooks.ReasonNone {
 		w.drop(p, reason)
-		return
+		return reason
 	}
 	for {
 		s := packet.Get(wireLen(p))
-		if !w.segmenter.Next(s) {
+		if !segmenter.Next(s) {
 			s.Release()
 			break
 		}
@@ -216,11 +219,17 @@ func (w *worker) split(p *packet.Packet, at stage, iface *Interface, to *hop) {
 	}
 	w.n.split++
 	w.finish(p)
+	return hooks.ReasonNone
 }
 
 // send queues a packet for its interface; it leaves at the end of the batch.
 func (w *worker) send(p *packet.Packet, out *Interface) {
-	if p.Offload.Checksum == packet.ChecksumPartial && out.link.Load().features&packet.FeatureChecksum == 0 {
+	switch p.Offload.Checksum {
+	case packet.ChecksumPartial:
+		if out.link.Load().features&packet.FeatureChecksum == 0 {
+			p.FillChecksum()
+		}
+	case packet.ChecksumAbsent: // from an address of the loopback interface to another host
 		p.FillChecksum()
 	}
 	w.out = append(w.out, p)

@@ -1,0 +1,207 @@
+// Copyright 2026 The hooknet Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package netstack_test
+
+import (
+	"encoding/binary"
+	"errors"
+	"net/netip"
+	"os"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hooknet/hooknet/hooks"
+	"github.com/hooknet/hooknet/netstack"
+	"github.com/hooknet/hooknet/packet"
+	"github.com/hooknet/hooknet/tun"
+)
+
+// Faults that a review found, each shown here by what went wrong.
+
+// A hook may make a segment a superpacket again, which is cut while the first is still being cut: no segment is lost.
+func TestSplitInsideSplit(t *testing.T) {
+	r := newRouter(t, netstack.Config{})
+	dst := netip.MustParseAddr("192.0.2.9")
+	plain := plainLeg(t, r, dst)
+	register(t, r.Instance, packet.Inet, packet.PhysicalIn, packet.Hook{Name: "segments", Flags: hooks.FlagSegments, Func: func(*packet.Context) hooks.Verdict { return hooks.Accept }})
+	register(t, r.Instance, packet.Inet, packet.Forwarding, packet.Hook{Name: "smaller", Func: func(c *packet.Context) hooks.Verdict {
+		if len(c.Packet.Transport()) > 700 && c.Packet.DeferChecksum() {
+			c.Packet.Offload.GSO, c.Packet.Offload.SegmentSize = packet.GSOTCP4, 500
+			c.Packet.Mutable()
+		}
+		return hooks.Accept
+	}})
+	b, o := superpacket(t, left4, dst, 10000, 1000)
+	r.left.sendOffload(b, o)
+	for range 20 {
+		plain.receive()
+	}
+	r.settled(1)
+}
+
+// An address on lo is answered from to other hosts: its packets come without checksums and must not leave so.
+func TestAddressOnLoopback(t *testing.T) {
+	r := newRouter(t, netstack.Config{})
+	lo, _ := r.Interface("lo")
+	address := netip.MustParseAddr("10.9.9.9")
+	if err := lo.AddAddress(netip.PrefixFrom(address, 32)); err != nil {
+		t.Fatal(err)
+	}
+	echoUDP(t, r.Instance, "10.9.9.9:4321")
+	r.left.send(udp(t, left4, address, 64, []byte("hello")))
+	if p := r.left.receive(); p.Source() != address || !p.TransportChecksumValid() {
+		t.Errorf("answer: %v", p)
+	}
+}
+
+// Close does not wait for traffic to cease: only for what was queued before.
+func TestCloseUnderPingFlood(t *testing.T) {
+	r := newRouter(t, netstack.Config{})
+	register(t, r.Instance, packet.Inet, packet.PhysicalOut, packet.Hook{Name: "slow", Func: func(*packet.Context) hooks.Verdict {
+		time.Sleep(100 * time.Microsecond)
+		return hooks.Accept
+	}})
+	stop := make(chan struct{})
+	var flood sync.WaitGroup
+	flood.Go(func() {
+		p := filled(t, echoRequest(t, left4, a4))
+		defer p.Release()
+		for {
+			select {
+			case <-stop:
+				return
+			case <-r.left.seen:
+			default:
+				r.left.dev.Write(0, []*packet.Packet{p}) // full now and then, and gone in the end
+			}
+		}
+	})
+	for r.Stats().Sent < 100 {
+		time.Sleep(time.Millisecond)
+	}
+	closed := make(chan struct{})
+	go func() {
+		r.Close()
+		close(closed)
+	}()
+	select {
+	case <-closed:
+	case <-time.After(10 * time.Second):
+		t.Error("Close waits for the flood to end")
+	}
+	close(stop)
+	flood.Wait()
+	<-closed
+}
+
+// A datagram whose fragments add up to a wrong checksum is not delivered; a right one is.
+func TestReassembledChecksumIsVerified(t *testing.T) {
+	r := newRouter(t, netstack.Config{})
+	c, err := r.ListenPacket("udp", ":4321")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	send := func(corrupt bool) {
+		b := udp(t, left4, a4, 64, make([]byte, 1000))
+		if corrupt {
+			b[500] ^= 0xff
+		}
+		whole := filled(t, b)
+		defer whole.Release()
+		whole.Parse()
+		var fragmenter packet.Fragmenter
+		if reason := fragmenter.Init(whole, 576); reason != hooks.ReasonNone {
+			t.Fatal(packet.ReasonName(reason))
+		}
+		part := packet.Get(576)
+		defer part.Release()
+		for fragmenter.Next(part) {
+			r.left.send(part.Bytes())
+		}
+	}
+	send(true)
+	c.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+	if n, _, err := c.ReadFrom(make([]byte, 2000)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("a corrupt datagram of %d bytes was delivered; %v", n, err)
+	}
+	send(false)
+	c.SetReadDeadline(time.Now().Add(5 * time.Second))
+	if n, _, err := c.ReadFrom(make([]byte, 2000)); n != 1000 || err != nil {
+		t.Errorf("%d bytes, %v", n, err)
+	}
+}
+
+// RFC 8201 section 4: nobody believes a Packet Too Big of less than 1280, and no IPv6 route leads there.
+func TestNoIPv6OnSmallMTU(t *testing.T) {
+	r := newRouter(t, netstack.Config{})
+	near, far := tun.Pair(tun.PairConfig{Names: [2]string{"small", ""}})
+	defer far.Close()
+	f, err := r.AddInterface(near, netstack.InterfaceConfig{MTU: 1000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	route := netstack.Route{Destination: netip.MustParsePrefix("2001:db8::/32"), Interface: "small"}
+	if err := r.AddRoute(route); !errors.Is(err, netstack.ErrInvalid) {
+		t.Errorf("IPv6 route by an MTU of 1000: %v", err)
+	}
+	if err := errors.Join(f.SetMTU(1400), r.AddRoute(route), f.SetMTU(1000)); err != nil {
+		t.Fatal(err)
+	}
+	r.left.send(udp(t, left6, netip.MustParseAddr("2001:db8::9"), 64, make([]byte, 1300)))
+	if typ, _, rest, _ := icmpOf(r.left.receive()); typ != 2 || binary.BigEndian.Uint32(rest[:]) != 1280 {
+		t.Errorf("type %d, MTU %d", typ, binary.BigEndian.Uint32(rest[:]))
+	}
+}
+
+// Who uses one of our addresses from outside cannot aim errors at our sockets.
+func TestNoErrorToOurselvesForOthers(t *testing.T) {
+	r := newRouter(t, netstack.Config{})
+	r.left.send(udp(t, b4, netip.MustParseAddr("203.0.113.1"), 64, []byte("x")))
+	r.left.send(udp(t, b4, right4, 1, []byte("x")))
+	if s := r.settled(2); s.Made != 0 || s.Delivered != 0 || s.Drops["no_route"] != 1 || s.Drops["ttl_expired"] != 1 {
+		t.Errorf("stats: %+v", s)
+	}
+}
+
+// DirectOut says so if a superpacket cannot be cut.
+func TestDirectOutOfWhatCannotBeCut(t *testing.T) {
+	r := newRouterMTU(t, netstack.Config{}, 1500, 1500, 0)
+	b, o := superpacket(t, a4, left4, 3000, 1000)
+	b[20+13] |= 2 // SYN
+	p := filled(t, b)
+	p.Offload = o
+	if err := r.DirectOut(p, r.a.Index()); !errors.Is(err, netstack.ErrInvalid) {
+		t.Errorf("error %v", err)
+	}
+	r.settled(0)
+}
+
+// A hook that ends its goroutine, as t.Fatal in a test does, costs its packet; Unregister and Close still return.
+func TestHookEndsItsGoroutine(t *testing.T) {
+	r := newRouter(t, netstack.Config{})
+	h, err := r.Register(packet.Inet, packet.PhysicalOut, packet.Hook{Name: "goexit", Func: func(*packet.Context) hooks.Verdict {
+		runtime.Goexit()
+		return hooks.Accept
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := watch(t, r.Instance)
+	if err := r.QueueOut(filled(t, udp(t, a4, right4, 64, nil)), nil); err != nil {
+		t.Fatal(err)
+	}
+	for len(w.all()) == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	if err := h.Unregister(); err != nil {
+		t.Error(err)
+	}
+	if err := r.QueueOut(filled(t, udp(t, a4, right4, 64, nil)), nil); err != nil {
+		t.Fatal(err)
+	}
+	r.right.receive()
+}
