@@ -224,7 +224,7 @@ func TestLinuxUDP(t *testing.T) {
 			}
 			stop()
 			if c.superpacket[test.gso].Load() == 0 {
-				t.Skip("the kernel's TUN has no USO (Linux 6.2): it went as single packets")
+				hostnettest.Missing(t, "USO in the kernel's TUN (Linux 6.2)", errors.New("it went as single packets"))
 			}
 		})
 	}
