@@ -93,7 +93,8 @@ func (e *endpoint) Attach(d stack.NetworkDispatcher) {
 func (e *endpoint) WritePackets(list stack.PacketBufferList) (int, tcpip.Error) {
 	n := 0
 	for _, pkt := range list.AsSlice() {
-		if err := e.host.output.put(queued{packet: e.fromBuffer(pkt), iface: e.iface}); err != nil {
+		sender, _ := pkt.Owner.(*datagramEndpoint)
+		if err := e.host.output.put(queued{packet: e.fromBuffer(pkt), iface: e.iface, sender: sender}); err != nil {
 			return n, &tcpip.ErrNoBufferSpace{}
 		}
 		n++

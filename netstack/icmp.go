@@ -109,10 +109,10 @@ func (w *worker) icmpError(in *Interface, p *packet.Packet, kind icmpKind, about
 		buildICMP6(e, p, src, typ, about)
 	}
 	w.n.made++
-	origin := w.origin
-	w.origin = nil // the error is a packet of its own
+	origin, sender := w.origin, w.sender
+	w.origin, w.sender = nil, nil // the error is a packet of its own
 	w.originate(e, in)
-	w.origin = origin
+	w.origin, w.sender = origin, sender
 }
 
 // errorAllowed holds the cases in which no error may be sent: RFC 1812 section 4.3.2.7, RFC 4443 section 2.4 (e).

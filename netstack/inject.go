@@ -28,14 +28,14 @@ func (i *Instance) QueueIn(p *packet.Packet, index uint32, origin *hooks.Handle)
 	if err != nil {
 		return i.refuseInjection(p, "queue in", err)
 	}
-	return opError("queue in", on.name, i.injectIn.put(queued{p, on, origin}))
+	return opError("queue in", on.name, i.injectIn.put(queued{packet: p, iface: on, origin: origin}))
 }
 
 // QueueOut sends a packet as if the host stack had sent it (NI_QUEUE_OUT): it is routed and meets PHYSICAL_OUT or, for one
 // of our own addresses, LOOPBACK_OUT and LOOPBACK_IN. It returns at once; packets leave in the order of the calls, on
 // another goroutine. origin, if not nil, names a hook that this packet passes over.
 func (i *Instance) QueueOut(p *packet.Packet, origin *hooks.Handle) error {
-	return opError("queue out", "", i.injectOut.put(queued{p.Take(), nil, origin}))
+	return opError("queue out", "", i.injectOut.put(queued{packet: p.Take(), origin: origin}))
 }
 
 // DirectOut writes a packet to the device of an interface, given by its index, before it returns, past all hooks and routes (NI_DIRECT_OUT). It is

@@ -21,8 +21,9 @@ const (
 // A queued packet waits to be carried on.
 type queued struct {
 	packet *packet.Packet
-	iface  *Interface    // that it is to come by, or that the host stack chose
-	origin *hooks.Handle // hook that is passed over; nil: none
+	iface  *Interface        // that it is to come by, or that the host stack chose
+	origin *hooks.Handle     // hook that is passed over; nil: none
+	sender *datagramEndpoint // socket that hears what hooks do with it; nil: none
 }
 
 // A queue is a bounded FIFO of packets and the goroutine that carries them on. Both take no memory until the first packet
@@ -100,7 +101,7 @@ func (q *queue) run(done chan struct{}) {
 	for q.take(&batch) {
 		for k, e := range batch {
 			batch[k] = queued{}
-			w.origin = e.origin
+			w.origin, w.sender = e.origin, e.sender
 			q.carry(w, e)
 		}
 		w.flush()

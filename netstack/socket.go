@@ -30,7 +30,16 @@ const listenBacklog = 1024
 // Dial opens a connection from the instance's host stack. network is tcp, tcp4, tcp6, udp, udp4 or udp6; address is an IP
 // address and port, there is no name resolution. The source address is the one that the forwarding table's route to the
 // destination asks for. Errors are *net.OpError and match errnos (syscall.ECONNREFUSED) and net.ErrClosed.
+//
+// The networks ping, ping4 and ping6, with an IP address alone, give a ping socket: Write takes an ICMP echo request, whose
+// identifier and checksum the host stack fills in; Read returns the echo replies to it, from the ICMP header on.
+//
+// If a hook at LOOPBACK_OUT or PHYSICAL_OUT drops what a UDP or ping socket sent, the socket's next Read or Write fails
+// with syscall.EPERM, once, as in Linux where netfilter drops. TCP sends again.
 func (i *Instance) Dial(ctx context.Context, network, address string) (net.Conn, error) {
+	if isPing(network) {
+		return i.dialPing(ctx, network, address)
+	}
 	remote, err := parseAddress(network, address)
 	if err == nil && !remote.Addr().IsValid() {
 		err = errors.New("no IP address in it; there is no name resolution here")
@@ -51,7 +60,7 @@ func (i *Instance) Dial(ctx context.Context, network, address string) (net.Conn,
 	to := i.fullAddress(remote)
 	protocol := protocolOf(remote.Addr())
 	if strings.HasPrefix(network, "udp") {
-		c, err := i.dialUDP(local, to, protocol)
+		c, err := i.dialDatagram(udp.ProtocolNumber, local, to, protocol)
 		if err != nil {
 			return nil, &net.OpError{Op: "dial", Net: network, Addr: net.UDPAddrFromAddrPort(remote), Err: err}
 		}
@@ -102,10 +111,10 @@ func (i *Instance) dialTCP(ctx context.Context, local, remote tcpip.FullAddress,
 	return &tcpConn{TCPConn: gonet.NewTCPConn(&queue, ep)}, nil
 }
 
-// dialUDP connects; the endpoint is closed on every error.
-func (i *Instance) dialUDP(local, remote tcpip.FullAddress, protocol tcpip.NetworkProtocolNumber) (net.Conn, error) {
+// dialDatagram connects a UDP or ping socket; the endpoint is closed on every error.
+func (i *Instance) dialDatagram(transport tcpip.TransportProtocolNumber, local, remote tcpip.FullAddress, protocol tcpip.NetworkProtocolNumber) (net.Conn, error) {
 	queue := new(waiter.Queue)
-	ep, terr := i.host.stack.NewEndpoint(udp.ProtocolNumber, protocol, queue)
+	ep, terr := i.host.stack.NewEndpoint(transport, protocol, queue)
 	if terr != nil {
 		return nil, errnoOf(terr)
 	}
@@ -152,7 +161,7 @@ func (i *Instance) Listen(network, address string) (net.Listener, error) {
 }
 
 // ListenPacket opens a UDP socket on an address of the instance. network is udp, udp4 or udp6; an address without host
-// listens on all addresses, of both families for udp.
+// listens on all addresses, of both families for udp. What hooks drop is reported as by Dial.
 func (i *Instance) ListenPacket(network, address string) (net.PacketConn, error) {
 	at, err := parseAddress(network, address)
 	if err == nil && !strings.HasPrefix(network, "udp") {
@@ -328,7 +337,7 @@ func (c *tcpConn) Close() error {
 	return c.TCPConn.Close()
 }
 
-// A udpConn is gonet's with errors that the net package's users know.
+// A udpConn, of a UDP or ping socket, is gonet's with errors that the net package's users know.
 type udpConn struct {
 	*gonet.UDPConn
 	inst   *Instance
@@ -341,7 +350,7 @@ func (i *Instance) newUDPConn(queue *waiter.Queue, ep tcpip.Endpoint) *udpConn {
 	onError := new(waiter.Entry)
 	onError.Init(wakeReaders{queue}, waiter.EventErr)
 	queue.EventRegister(onError)
-	return &udpConn{UDPConn: gonet.NewUDPConn(queue, ep), inst: i}
+	return &udpConn{UDPConn: gonet.NewUDPConn(queue, newDatagramEndpoint(queue, ep)), inst: i}
 }
 
 // wakeReaders listens for errors of an endpoint.

@@ -31,9 +31,10 @@ type worker struct {
 	inst  *Instance
 	queue int // device queue that its output goes to
 
-	visitors                // of the hooks, from the first packet of a batch to its end
-	ctx      packet.Context // what hooks see; filled anew for each event
-	origin   *hooks.Handle  // of the injected packet that is being carried: this hook is passed over
+	visitors                   // of the hooks, from the first packet of a batch to its end
+	ctx      packet.Context    // what hooks see; filled anew for each event
+	origin   *hooks.Handle     // of the injected packet that is being carried: this hook is passed over
+	sender   *datagramEndpoint // socket that sent the packet that is being carried, if it wants to know
 	batch    [batchSize]*packet.Packet
 	free     []*packet.Packet // finished packets, to read into again
 	keep     int              // how many of them; a worker that does not read keeps none
@@ -138,7 +139,7 @@ func (w *worker) run(v *hooks.Visitor[*packet.Context], event packet.Event, p *p
 		verdict = v.RunExcept(c, w.origin)
 	}
 	if verdict != hooks.Accept {
-		w.refused(p, verdict)
+		w.refused(p, verdict, event)
 		return false
 	}
 	if p.Edited() {
@@ -150,11 +151,15 @@ func (w *worker) run(v *hooks.Visitor[*packet.Context], event packet.Event, p *p
 	return true
 }
 
-// refused carries out a verdict other than Accept.
-func (w *worker) refused(p *packet.Packet, verdict hooks.Verdict) {
+// refused carries out a verdict other than Accept. A drop on the way out is told to the socket that sent the
+// packet.
+func (w *worker) refused(p *packet.Packet, verdict hooks.Verdict, event packet.Event) {
 	if verdict.Action() == hooks.Steal {
 		w.n.stolen++
 		return // the hook owns it now
+	}
+	if w.sender != nil && (event == packet.LoopbackOut || event == packet.PhysicalOut) {
+		w.sender.refuse()
 	}
 	reason := verdict.Reason()
 	if reason == hooks.ReasonNone {
