@@ -168,7 +168,9 @@ func TestCase092_Fragments(t *testing.T) {
 	}
 }
 
-func TestContextMulticastAndBroadcast(t *testing.T) {
+// The flags are those of the link-layer destination, and only at PHYSICAL_IN. A TUN device has none, and the IP destination
+// stands in: what is left for devices with link-layer addresses (TAP) is a broadcast frame around an IP unicast.
+func TestCase094_FlagsOfTheDestination(t *testing.T) {
 	for name, c := range map[string]struct {
 		src, dst string
 		family   packet.Family
@@ -176,10 +178,17 @@ func TestContextMulticastAndBroadcast(t *testing.T) {
 	}{
 		"multicast":  {"10.0.1.2", "224.0.0.251", packet.Inet, packet.Multicast},
 		"broadcast":  {"10.0.1.2", "255.255.255.255", packet.Inet, packet.Broadcast},
+		"unicast":    {"10.0.1.2", "10.0.1.1", packet.Inet, 0},
 		"multicast6": {"fd00:1::2", "ff02::fb", packet.Inet6, packet.Multicast},
+		"unicast6":   {"fd00:1::2", "fd00:1::1", packet.Inet6, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRouter(t, netstack.Config{})
+			socket, err := r.ListenPacket("udp", ":4321") // or the unicast would be answered
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer socket.Close()
 			w := watch(t, r.Instance)
 			r.left.send(udp(t, netip.MustParseAddr(c.src), netip.MustParseAddr(c.dst), 1, nil))
 			r.settled(1)
@@ -188,6 +197,33 @@ func TestContextMulticastAndBroadcast(t *testing.T) {
 			}
 		})
 	}
+	t.Run("no flags at other events", func(t *testing.T) {
+		r := newRouter(t, netstack.Config{})
+		w := watch(t, r.Instance)
+		c, err := r.Dial(t.Context(), "udp4", "224.0.0.251:9") // PHYSICAL_OUT with a multicast destination
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if _, err := c.Write([]byte("x")); err != nil {
+			t.Fatal(err)
+		}
+		r.left.send(udp(t, left4, right4, 64, nil)) // PHYSICAL_IN, FORWARDING, PHYSICAL_OUT
+		r.right.receive()
+		r.settled(1)
+		events := map[packet.Event]bool{}
+		for _, s := range w.all() {
+			events[s.Event] = true
+			if s.Flags != 0 {
+				t.Error(s)
+			}
+		}
+		for _, event := range []packet.Event{packet.PhysicalIn, packet.Forwarding, packet.PhysicalOut} {
+			if !events[event] {
+				t.Errorf("%v was never run", event)
+			}
+		}
+	})
 }
 
 // Local traffic meets LOOPBACK_OUT, then LOOPBACK_IN, both with the interface that owns the destination, and no PHYSICAL event.
