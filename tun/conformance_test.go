@@ -27,6 +27,7 @@ type rig struct {
 	dev  tun.Device
 	send func(p []byte) // makes the far side send p, which dev then reads
 	take func() []byte  // waits for the next packet that dev wrote
+	idle int            // how many goroutines of the device's own sleep while nothing comes
 }
 
 // drivers are all the drivers of this system; init functions of other files add theirs.
@@ -34,6 +35,13 @@ var drivers = map[string]func(t *testing.T) rig{
 	"pair":                 func(t *testing.T) rig { return pairRig(t, tun.PairConfig{}) },
 	"pair, superpackets":   func(t *testing.T) rig { return pairRig(t, tun.PairConfig{Features: everyFeature}) },
 	"pair, a queue of 300": func(t *testing.T) rig { return pairRig(t, tun.PairConfig{QueueLen: 300}) },
+	"fault, none":          func(t *testing.T) rig { return faultRig(t, tun.FaultConfig{}) },
+	"fault, a delay": func(t *testing.T) rig {
+		late := tun.Faults{Delay: time.Nanosecond}
+		r := faultRig(t, tun.FaultConfig{Read: late, Write: late})
+		r.idle = 2
+		return r
+	},
 }
 
 const everyFeature = packet.FeatureChecksum | packet.FeatureTSO4 | packet.FeatureTSO6 | packet.FeatureUSO
@@ -65,6 +73,18 @@ func pairRig(t *testing.T, cfg tun.PairConfig) rig {
 			return p.Bytes()
 		},
 	}
+}
+
+// faultRig is a pair with faults.
+func faultRig(t *testing.T, cfg tun.FaultConfig) rig {
+	r := pairRig(t, tun.PairConfig{})
+	dev, err := tun.Fault(r.dev, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { closeDevice(t, dev) })
+	r.dev = dev
+	return r
 }
 
 func closeDevice(t *testing.T, dev tun.Device) {
@@ -262,7 +282,7 @@ func waitUntilBlocked(t *testing.T, count int) {
 		blocked := 0
 		for stack := range strings.SplitSeq(string(stacks[:n]), "\n\n") {
 			state, _, _ := strings.Cut(stack, "\n")
-			asleep := strings.Contains(state, "IO wait") || strings.Contains(state, "sync.Cond.Wait")
+			asleep := strings.Contains(state, "IO wait") || strings.Contains(state, "sync.Cond.Wait") || strings.Contains(state, "select")
 			if asleep && strings.Contains(stack, "hooknet/tun.(") {
 				blocked++
 			}
@@ -304,7 +324,7 @@ func closeBlocked(t *testing.T, r rig) time.Duration {
 			errs <- err
 		}()
 	}
-	waitUntilBlocked(t, queues)
+	waitUntilBlocked(t, queues+r.idle)
 	begin := time.Now()
 	closed := make(chan error)
 	go func() { closed <- r.dev.Close() }()
@@ -401,7 +421,7 @@ func TestConformNoLeak(t *testing.T) {
 					}()
 					t.Cleanup(func() { <-done })
 				}
-				waitUntilBlocked(t, r.dev.Queues())
+				waitUntilBlocked(t, r.dev.Queues()+r.idle)
 				closeDevice(t, r.dev)
 			}
 			t.Run("first", cycle)

@@ -17,7 +17,8 @@
 //   - the water driver: github.com/songgao/water, wherever that runs; one packet
 //     per system call, no offload;
 //   - [Pair]: two devices joined in memory, for tests and for cables between
-//     instances.
+//     instances;
+//   - [Fault]: a device with a bad line in front, for tests: delay, loss, and so on.
 //
 // [Open] chooses between the first two. Those also tell how the host's end of the link is
 // doing, if the system lets them ([LinkWatcher]): up or down, its MTU, renamed, moved to another
@@ -36,12 +37,13 @@
 // different ones. Close may be called at any time, more than once, from anywhere
 // but a Read or Write of the same device: it makes blocked readers return
 // [net.ErrClosed] at once, waits for the calls in progress to leave the device,
-// and only then gives the file descriptors back. The package keeps no goroutines.
+// and only then gives the file descriptors back. The package keeps no goroutines, but for
+// those of a [FaultDevice], which its Close waits for.
 //
 // # What it does not do
 //
 // It parses no packets: what an AF_PACKET socket on the host throws at a TUN device
 // arrives here unchanged, and packet.Parse is the one to refuse it. It configures
 // no addresses, routes, MTU or link state (internal/hostnet does). It counts
-// nothing: errors say what was refused, the caller counts.
+// nothing, but for what a FaultDevice does: errors say what was refused, the caller counts.
 package tun
