@@ -13,8 +13,11 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/hooknet/hooknet/hooks"
+	"github.com/hooknet/hooknet/hooks/hhook"
+	"github.com/hooknet/hooknet/hooks/khelp"
 	"github.com/hooknet/hooknet/packet"
 )
 
@@ -34,6 +37,9 @@ type Config struct {
 	PanicLimit int
 	// Budget limits what the instance may use. Default: no limits.
 	Budget Budget
+	// Now is a monotonic clock with any beginning, that of TCPContext.Now and of the idle times of flows. Default: the
+	// system's. Tests that bring their own make it safe for concurrent use.
+	Now func() time.Duration
 }
 
 // An Instance is one independent TCP/IP stack: interfaces, a forwarding table, hook points and a host stack of its own.
@@ -47,6 +53,11 @@ type Instance struct {
 	hooks     *hooks.Stack
 	points    hookPoints
 	protocols protocols
+
+	hhook         *hhook.Points
+	helpers       *khelp.Helpers
+	tcpIn, tcpOut *hhook.Point
+	now           func() time.Duration
 
 	budget Budget
 	kstats kstats
@@ -84,6 +95,9 @@ func New(cfg Config) (*Instance, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
+	if cfg.Now == nil {
+		cfg.Now = monotonic
+	}
 	if err := cfg.Budget.validate(); err != nil {
 		return nil, opError("new instance", cfg.Name, err)
 	}
@@ -93,6 +107,7 @@ func New(cfg Config) (*Instance, error) {
 		log:        cfg.Logger.With("instance", cfg.Name),
 		forwarding: !cfg.DisableForwarding,
 		budget:     cfg.Budget,
+		now:        cfg.Now,
 		fib:        newFIB(cfg.Budget.Routes),
 		closing:    make(chan struct{}),
 		done:       make(chan struct{}),
@@ -109,6 +124,9 @@ func New(cfg Config) (*Instance, error) {
 		return nil, opError("new instance", cfg.Name, err)
 	}
 	if err := i.points.open(i.hooks, cfg.PanicLimit); err != nil {
+		return nil, opError("new instance", cfg.Name, err)
+	}
+	if err := i.openTCPPoints(cfg); err != nil {
 		return nil, opError("new instance", cfg.Name, err)
 	}
 	host, err := newHostStack(i)
@@ -213,6 +231,7 @@ func (i *Instance) Close() error {
 	}
 	i.host.destroy()
 	i.nicEvents.close()
+	i.closeTCPPoints()
 	if err := i.points.remove(i.hooks); err != nil {
 		i.log.Warn("instance closed with hooks or notifiers still registered", "error", err)
 	}

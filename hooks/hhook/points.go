@@ -33,8 +33,7 @@ type Points struct {
 	instance   hooks.InstanceID
 	logger     *slog.Logger
 	panicLimit int
-	stack      *hooks.Stack  // a family for each type, an event for each point
-	probe      *hooks.Handle // of a hook that is gone, see inHook
+	stack      *hooks.Stack // a family for each type, an event for each point
 
 	// mu guards the fields below and those of points and attachments. It is never held while a hook runs.
 	mu      sync.Mutex
@@ -50,7 +49,6 @@ func New(cfg Config) *Points {
 	if s.logger == nil {
 		s.logger = slog.New(slog.DiscardHandler)
 	}
-	s.probe = newProbe()
 	s.stack = hooks.NewStack(hooks.StackConfig{Instance: cfg.Instance, Logger: cfg.Logger, Stripes: cfg.Stripes})
 	return s
 }
@@ -281,8 +279,8 @@ func (s *Points) Close() error {
 	return &hooks.OpError{Op: "close points", Instance: s.instance, Names: names, Err: hooks.ErrBusy}
 }
 
-// newProbe returns the handle of a hook that has been there and is gone.
-func newProbe() *hooks.Handle {
+// probe is the handle of a hook that has been there and is gone, see inHook.
+var probe = sync.OnceValue(func() *hooks.Handle {
 	fail := func(err error) {
 		if err != nil {
 			panic(err) // cannot be: the stack is our own
@@ -297,11 +295,11 @@ func newProbe() *hooks.Handle {
 	_, err = handle.Retire()
 	fail(err)
 	return handle
-}
+})
 
 // inHook reports whether the caller was called by a hook, where nothing may wait for hooks. A handle that is used up
 // answers just that.
-func (s *Points) inHook() bool { return errors.Is(s.probe.Unregister(), hooks.ErrInHook) }
+func (s *Points) inHook() bool { return errors.Is(probe().Unregister(), hooks.ErrInHook) }
 
 func wait(running []<-chan struct{}) {
 	for _, gone := range running {

@@ -1,0 +1,47 @@
+// Copyright 2026 The hooknet Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package netstack_test
+
+import (
+	"bytes"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"github.com/hooknet/hooknet/hooks/hhook"
+	"github.com/hooknet/hooknet/hooks/khelp"
+	"github.com/hooknet/hooknet/netstack"
+)
+
+// An instance has the two TCP points from the beginning; who leaves something behind is named at its end.
+func TestTCPPointsOfInstance(t *testing.T) {
+	var log bytes.Buffer
+	i, err := netstack.New(netstack.Config{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := i.Points().Get(hhook.TCP, netstack.TCPEstablishedIn); err != nil {
+		t.Error(err)
+	}
+	if _, err := i.Points().Register(hhook.FirstFreeType, 7, 0); err != nil {
+		t.Error(err)
+	}
+	ended := false
+	if _, err := i.Helpers().Load(khelp.Config{Name: "mine", Destroy: func() { ended = true }, Hooks: []hhook.Hook{
+		{Type: hhook.TCP, ID: netstack.TCPEstablishedOut, Func: func(hhook.Call) {}},
+	}}); err != nil {
+		t.Error(err)
+	}
+	if err := i.Close(); err != nil {
+		t.Error(err)
+	}
+	if !ended {
+		t.Error("the helper was not unloaded")
+	}
+	for _, name := range []string{"point tcp/0 (references: 1)", "point type_256/7"} {
+		if !strings.Contains(log.String(), name) {
+			t.Errorf("%q is not in the log: %s", name, log.String())
+		}
+	}
+}
