@@ -6,6 +6,7 @@ package tun
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"strings"
@@ -44,6 +45,9 @@ type linuxDevice struct {
 	features packet.Features
 	queues   []*linuxQueue
 	link     *linkWatcher
+
+	coalesce atomic.Uint32 // packet.Features that Write may make superpackets for
+	log      *slog.Logger
 
 	closed    atomic.Bool
 	closeOnce sync.Once
@@ -87,7 +91,8 @@ func (d *linuxDevice) NextLinkState(last LinkState) (LinkState, error) {
 }
 
 func (d *linuxDevice) String() string {
-	return fmt.Sprintf("%s: linux driver, queues: %d, offload: %s", d.name, len(d.queues), describeFeatures(d.features))
+	return fmt.Sprintf("%s: linux driver, queues: %d, offload: %s, coalescing: %s", d.name, len(d.queues),
+		describeFeatures(d.features), describeFeatures(packet.Features(d.coalesce.Load())))
 }
 
 func (d *linuxDevice) Read(queue int, pkts []*packet.Packet) (int, error) {
@@ -150,17 +155,45 @@ func (d *linuxDevice) Write(queue int, pkts []*packet.Packet) (int, error) {
 	if q.fd == noDescriptor {
 		return 0, net.ErrClosed
 	}
-	for i, p := range pkts {
-		if !acceptable(p, d.features) {
-			return i, ErrRefused
+	allowed := packet.Features(d.coalesce.Load())
+	for done := 0; done < len(pkts); {
+		batch := pkts[done:min(done+coalesceBatch, len(pkts))]
+		var n int
+		var err error
+		if allowed != 0 && worthwhile(batch) {
+			n, err = d.writeCoalesced(q.fd, batch, allowed)
+		} else {
+			n, err = d.writeEach(q.fd, batch)
 		}
-		b := p.Prefixed(virtioHeaderLen)
-		encodeVirtio(b, p.Offload)
-		if errno := rawWrite(q.fd, b); errno != 0 {
-			return i, writeError(errno)
+		done += n
+		if err != nil {
+			return done, err
 		}
 	}
 	return len(pkts), nil
+}
+
+// writeEach writes packets as they are.
+func (d *linuxDevice) writeEach(fd uintptr, pkts []*packet.Packet) (int, error) {
+	for i, p := range pkts {
+		if err := d.writeOne(fd, p); err != nil {
+			return i, err
+		}
+	}
+	return len(pkts), nil
+}
+
+// writeOne writes a packet as it is.
+func (d *linuxDevice) writeOne(fd uintptr, p *packet.Packet) error {
+	if !acceptable(p, d.features) {
+		return ErrRefused
+	}
+	b := p.Prefixed(virtioHeaderLen)
+	encodeVirtio(b, p.Offload)
+	if errno := rawWrite(fd, b); errno != 0 {
+		return writeError(errno)
+	}
+	return nil
 }
 
 // writeError says what errno means for a packet written to a TUN descriptor.

@@ -5,6 +5,7 @@ package tun
 
 import (
 	"fmt"
+	"log/slog"
 	"net/netip"
 )
 
@@ -66,6 +67,18 @@ type Config struct {
 	// DriverWater has no offload anyway.
 	NoOffload bool
 
+	// NoCoalesce makes Write hand over every packet as it is. Otherwise, packets of one
+	// Write that are segments of one TCP stream, or datagrams of one length of one UDP
+	// flow, go to the kernel as one superpacket, from which it makes the same segments
+	// again if it has to; packets of different flows may then change places. Only packets
+	// that were parsed are looked at. With NoOffload there is nothing to switch off.
+	// DriverLinux only.
+	NoCoalesce bool
+
+	// Logger is told, once, when the kernel turns out to refuse superpackets. Default:
+	// nobody is told.
+	Logger *slog.Logger
+
 	// Path is the clone device. Empty means /dev/net/tun. DriverLinux only.
 	Path string
 
@@ -98,6 +111,9 @@ func Open(cfg Config) (Device, error) {
 	}
 	if cfg.Path == "" {
 		cfg.Path = defaultPath
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	dev, err := openDriver(cfg)
 	if err != nil {

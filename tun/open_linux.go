@@ -54,13 +54,16 @@ func openLinux(cfg Config) (Device, error) {
 	if err := checkName(cfg.Name); err != nil {
 		return nil, err
 	}
-	d := &linuxDevice{name: cfg.Name}
+	d := &linuxDevice{name: cfg.Name, log: cfg.Logger}
 	for range cfg.Queues {
 		q, err := d.openQueue(cfg)
 		if err != nil {
 			return nil, errors.Join(err, d.Close())
 		}
 		d.queues = append(d.queues, q)
+	}
+	if !cfg.NoCoalesce {
+		d.coalesce.Store(uint32(d.features & segmentation))
 	}
 	d.link = watchLink(d.queues[0].conn)
 	return d, nil

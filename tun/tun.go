@@ -38,6 +38,10 @@ type Device interface {
 	// ErrFull is the answer where there is none. Packets are neither kept nor
 	// released; Write may use the headroom in front of them.
 	//
+	// A device may write packets of different flows in another order, in order to write
+	// those of one flow together. When it then has to refuse one, it sorts pkts so that
+	// the above is true.
+	//
 	// Errors: ErrDown, ErrRefused, ErrFull (each concerns this packet), ErrGone,
 	// net.ErrClosed (nothing can be written any more).
 	Write(queue int, pkts []*packet.Packet) (n int, err error)
