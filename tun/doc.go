@@ -12,8 +12,9 @@
 // The boundary is one small interface, [Device]. Behind it are
 //
 //   - the Linux driver: virtio-net header (checksums and segmentation are left to
-//     whoever needs them, so a packet can be 64 KiB of one TCP stream), several
-//     queues, batches, no allocation per packet;
+//     whoever needs them, so a packet can be 64 KiB of one TCP stream), segments of
+//     a stream put together on write, several queues, batches, no allocation per
+//     packet;
 //   - the water driver: github.com/songgao/water, wherever that runs; one packet
 //     per system call, no offload;
 //   - [Pair]: two devices joined in memory, for tests and for cables between
@@ -43,7 +44,8 @@
 // # What it does not do
 //
 // It parses no packets: what an AF_PACKET socket on the host throws at a TUN device
-// arrives here unchanged, and packet.Parse is the one to refuse it. It configures
+// arrives here unchanged, and packet.Parse is the one to refuse it. Only packets that
+// were parsed are put together on write. It configures
 // no addresses, routes, MTU or link state (internal/hostnet does). It counts
 // nothing, but for what a FaultDevice does: errors say what was refused, the caller counts.
 package tun

@@ -123,14 +123,19 @@ func (c *checker) iface(raw rawInterface, s *scope) Interface {
 	if water && raw.offload.val {
 		c.problem(raw.offload.node, raw.offload.path, "true", "false: the water driver has no offload")
 	}
+	offload := raw.offload.or(!water)
+	if raw.coalesce.val && !offload {
+		c.problem(raw.coalesce.node, raw.coalesce.path, "true", "false: without offload there are no superpackets")
+	}
 	iface := Interface{
-		At:      c.position(raw.node),
-		Name:    raw.name.val,
-		Driver:  raw.driver.val,
-		Device:  raw.device.or(raw.name.val),
-		Queues:  raw.queues.or(1),
-		Offload: raw.offload.or(!water),
-		MTU:     raw.mtu.or(DefaultMTU),
+		At:       c.position(raw.node),
+		Name:     raw.name.val,
+		Driver:   raw.driver.val,
+		Device:   raw.device.or(raw.name.val),
+		Queues:   raw.queues.or(1),
+		Offload:  offload,
+		Coalesce: raw.coalesce.or(offload),
+		MTU:      raw.mtu.or(DefaultMTU),
 	}
 	iface.Addresses = addresses(raw.addresses)
 	c.link(s, raw.name, iface.MTU, raw.addresses)

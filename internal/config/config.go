@@ -53,6 +53,7 @@ type Interface struct {
 	Device    string // on the host; unique in the host's namespace
 	Queues    int    // 1 to MaxQueues; always 1 for DriverWater
 	Offload   bool   // checksum and segmentation offload (the virtio-net header); always false for DriverWater
+	Coalesce  bool   // segments of one stream are written as superpackets; always false without Offload
 	MTU       int    // of both sides, in bytes
 	Addresses []netip.Prefix
 	Host      Host

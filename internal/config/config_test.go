@@ -50,7 +50,7 @@ func TestExample(t *testing.T) {
 		Instances: []config.Instance{{
 			Name: "r1",
 			Interfaces: []config.Interface{{
-				Name: "tun0", Driver: config.DriverLinux, Device: "hn-red", Queues: 1, Offload: true, MTU: 1500,
+				Name: "tun0", Driver: config.DriverLinux, Device: "hn-red", Queues: 1, Offload: true, Coalesce: true, MTU: 1500,
 				Addresses: prefixes("10.0.1.1/24", "fd00:1::1/64"),
 				Host: config.Host{
 					Namespace: "red",
@@ -61,7 +61,7 @@ func TestExample(t *testing.T) {
 					},
 				},
 			}, {
-				Name: "tun1", Device: "hn-blue", Queues: 1, Offload: true, MTU: 1500,
+				Name: "tun1", Device: "hn-blue", Queues: 1, Offload: true, Coalesce: true, MTU: 1500,
 				Addresses: prefixes("10.0.2.1/24", "fd00:2::1/64"),
 				Host: config.Host{
 					Namespace: "blue",
@@ -79,7 +79,7 @@ func TestExample(t *testing.T) {
 		}, {
 			Name: "r2",
 			Interfaces: []config.Interface{{
-				Name: "tun0", Device: "hn-lab", Queues: 1, Offload: true, MTU: 1500,
+				Name: "tun0", Device: "hn-lab", Queues: 1, Offload: true, Coalesce: true, MTU: 1500,
 				Addresses: prefixes("10.9.0.1/16", "fd00:9::1/48"),
 				Host:      config.Host{Addresses: prefixes("10.9.0.2/16", "fd00:9::2/48")},
 			}},
@@ -144,7 +144,7 @@ cables:
 		t.Fatal(err)
 	}
 	want := &config.Config{Instances: []config.Instance{{Name: "r1", Interfaces: []config.Interface{
-		{Name: "a", Device: "a", Queues: 1, Offload: true, MTU: 1500},
+		{Name: "a", Device: "a", Queues: 1, Offload: true, Coalesce: true, MTU: 1500},
 		{Name: "b", Device: "b", Queues: 1, Driver: config.DriverWater, MTU: 1500},
 		{Name: "c", Device: "c", Queues: 4, MTU: 65535},
 	}}}}
@@ -329,8 +329,8 @@ func checkPromises(t *testing.T, got *config.Config) {
 				t.Errorf("device %q", key)
 			}
 			devices[key] = true
-			if i.Queues < 1 || i.Queues > config.MaxQueues || i.Driver == config.DriverWater && (i.Offload || i.Queues != 1) {
-				t.Errorf("queues %d, offload %t, driver %s", i.Queues, i.Offload, i.Driver)
+			if i.Queues < 1 || i.Queues > config.MaxQueues || i.Driver == config.DriverWater && (i.Offload || i.Queues != 1) || i.Coalesce && !i.Offload {
+				t.Errorf("queues %d, offload %t, coalesce %t, driver %s", i.Queues, i.Offload, i.Coalesce, i.Driver)
 			}
 			for _, route := range i.Host.Routes {
 				checkRoute(t, route.Destination, route.Gateway)

@@ -34,6 +34,7 @@ type (
 		device    value[string]
 		queues    value[int]
 		offload   value[bool]
+		coalesce  value[bool]
 		mtu       value[int]
 		addresses []value[netip.Prefix]
 		host      rawHost
@@ -103,6 +104,7 @@ func (d *decoder) iface(node *yaml.Node, path string) rawInterface {
 		"device":    text(d, &raw.device, deviceNameRule, parseDeviceName),
 		"queues":    number(d, &raw.queues, 1, MaxQueues),
 		"offload":   truth(d, &raw.offload),
+		"coalesce":  truth(d, &raw.coalesce),
 		"mtu":       number(d, &raw.mtu, MinMTU, MaxMTU),
 		"addresses": d.addresses(&raw.addresses),
 		"host":      func(node *yaml.Node, path string) { raw.host = d.host(node, path) },

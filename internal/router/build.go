@@ -95,10 +95,12 @@ func (b *builder) addInterface(l *link) error {
 	var device tun.Device
 	err := l.place.Do(func() (err error) {
 		device, err = b.OpenDevice(tun.Config{
-			Name:      l.Device,
-			Driver:    drivers[l.Driver],
-			Queues:    l.Queues,
-			NoOffload: !l.Offload,
+			Name:       l.Device,
+			Driver:     drivers[l.Driver],
+			Queues:     l.Queues,
+			NoOffload:  !l.Offload,
+			NoCoalesce: !l.Coalesce,
+			Logger:     b.Logger,
 		})
 		return err
 	})
