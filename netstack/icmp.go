@@ -158,20 +158,20 @@ func isICMPError(p *packet.Packet) bool {
 	return false
 }
 
-// errorSource chooses the source of an error: the address of the interface that the packet came by (RFC 1812 section
-// 4.3.2.4), else of the one that the error leaves by, else any.
+// errorSource chooses the source of an error: the address of the interface that the error leaves by (RFC 1812 section
+// 4.3.2.4), else of the one that the packet came by, else any.
 func (w *worker) errorSource(in *Interface, to netip.Addr) netip.Addr {
 	is4 := to.Is4()
-	if in != nil {
-		if a := in.address(is4); a.IsValid() {
-			return a
-		}
-	}
 	if h := w.lookup(to); h != nil && h.iface != nil {
 		if h.kind == hopLocal {
 			return to
 		}
 		if a := h.iface.address(is4); a.IsValid() {
+			return a
+		}
+	}
+	if in != nil {
+		if a := in.address(is4); a.IsValid() {
 			return a
 		}
 	}
