@@ -21,6 +21,13 @@ func (n *Namespace) Tap(t testing.TB, _ TapConfig) *Tap {
 	return nil
 }
 
+// OpenTUN fails the test.
+func (n *Namespace) OpenTUN(t testing.TB, _ string) *Tap {
+	t.Helper()
+	t.Fatal("testbed: TUN devices for tests: ", errors.ErrUnsupported)
+	return nil
+}
+
 // Send returns an error that is errors.ErrUnsupported.
 func (tap *Tap) Send([]byte) error { return errors.ErrUnsupported }
 

@@ -1,0 +1,3 @@
+package integration_test
+
+var requirements6, requirementsHost, requirementsHooks []requirement

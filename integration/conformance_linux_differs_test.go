@@ -1,0 +1,123 @@
+// Copyright 2026 The hooknet Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package integration_test
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// A difference is what Linux does with a case instead, in the words of describe, and why hooknet does not.
+type difference struct {
+	does []string
+	why  string
+}
+
+// linuxDiffers holds every case in which the kernel's router does something else, by its name. A difference that is gone,
+// and one that is not here, fail TestConformance.
+var linuxDiffers = map[string]difference{
+	"RFC 1812 4.3.2.7 from a directed broadcast, TTL 1": {
+		[]string{"left: time exceeded quoting all"},
+		"The sender's address is not that of one host: no error about it. Linux looks at the link's address, and a TUN device has none.",
+	},
+	"RFC 791 3.1 option without the copy bit": {
+		[]string{"right: fragment 0+1376 more options 1e040102", "right: fragment 1376+100 options 01010101"},
+		"Linux overwrites the option with No Operation in later fragments; hooknet leaves it out. RFC 791 section 3.2 lets headers differ in length.",
+	},
+	"RFC 791 3.2 a fragment beyond 65535": {
+		passed, "No datagram has such a fragment, but attacks on reassembly have: nobody is helped by passing it on.",
+	},
+	"RFC 791 3.2 a fragment of 39 bytes and more follow": {
+		passed, "No datagram has such a fragment, but attacks on reassembly have: nobody is helped by passing it on.",
+	},
+	"RFC 1812 4.2.3.1 to the network address of the right link": {
+		passed, "Linux has made it an ordinary address since 5.14. RFC 1812 section 4.2.3.1 still calls it an obsolete broadcast, to be discarded or taken for one.",
+	},
+	"RFC 1812 5.3.7 from 0.1.2.3": {
+		passed, "Linux has allowed all of 0/8 but 0.0.0.0 since 5.3. RFC 1812 section 5.3.7 and RFC 6890 do not.",
+	},
+	"RFC 6890 2.2.2 from 240.0.0.1": {
+		passed, "Linux treats 240/4 as unicast. RFC 1812 section 5.3.7 wants class E sources dropped; RFC 6890 has the block neither forwarded nor a source.",
+	},
+	"RFC 6890 2.2.2 to 240.0.0.1": {
+		[]string{"left: net unreachable quoting all"},
+		"Linux looks it up like any other address. RFC 6890: not to be forwarded.",
+	},
+	"RFC 3927 7 from 169.254.1.1": {
+		passed, "RFC 3927 section 7: a router must not forward it. Linux leaves that to the firewall.",
+	},
+	"RFC 3927 7 to 169.254.1.1": {
+		passed, "RFC 3927 section 7: a router must not forward it, whatever its routes. Linux leaves that to the firewall.",
+	},
+	"RFC 791 3.1 rubbish behind the end": {
+		[]string{"right: forwarded with options 00000000"},
+		"Linux clears what follows the End option; hooknet changes nothing that it need not.",
+	},
+	"RFC 1812 5.2.7.2 back by the same interface": {
+		[]string{"left: redirect to 10.0.1.99 quoting all", "left: forwarded"},
+		"A TUN device is point to point: there is no neighbour to which the sender could turn instead. Linux does not look at that.",
+	},
+}
+
+var update = flag.Bool("update", false, "write docs/linux-differences.md anew")
+
+// docs/linux-differences.md says what linuxDiffers says. It is written by
+//
+//	go test -run LinuxDifferencesAreDocumented ./integration -update
+func TestLinuxDifferencesAreDocumented(t *testing.T) {
+	var b strings.Builder
+	b.WriteString(`# Where hooknet and a Linux router differ
+
+The same packets go through hooknet and through the kernel's own forwarding in the same shape of network (TestConformance in
+integration/): two TUN devices, the test at the other end of both. Of the cases there, these are all that end differently.
+The kernel's parameters are their defaults, but for forwarding on, reverse path filters off, and no limit on ICMP errors.
+
+What is said of packets: where they come out, and as what. "forwarded" is the packet as it went in, but for TTL and header
+checksum; an ICMP error is from the address of the interface it comes out of, unless it says otherwise.
+
+This page is generated: go test -run LinuxDifferencesAreDocumented ./integration -update
+`)
+	count := 0
+	for _, r := range requirements {
+		heading := "\n## " + r.text + "\n"
+		for _, c := range r.cases {
+			d, differs := linuxDiffers[c.name]
+			if !differs {
+				continue
+			}
+			count++
+			fmt.Fprintf(&b, "%s\n**%s**\n\n- hooknet: %s\n- Linux: %s\n- why: %s\n", heading, c.name, inWords(c.want), inWords(d.does), d.why)
+			heading = ""
+		}
+	}
+	if count != len(linuxDiffers) {
+		t.Errorf("%d of %d differences have a case", count, len(linuxDiffers))
+	}
+	file := filepath.Join("..", "docs", "linux-differences.md")
+	if *update {
+		if err := os.WriteFile(file, []byte(b.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(b.String(), string(got)); diff != "" {
+		t.Errorf("%s is out of date (see above the test; -want +got):\n%s", file, diff)
+	}
+}
+
+func inWords(seen []string) string {
+	if len(seen) == 0 {
+		return "nothing"
+	}
+	return strings.Join(seen, "; ")
+}
