@@ -30,7 +30,7 @@ var (
 	// belowNetstack are the rooms that an instance's data path is built of, the lowest first.
 	belowNetstack = []string{"internal/invariant", "hooks", "hooks/hhook", "hooks/khelp", "packet", "tun"}
 	// belowInstances and embedders are those with netstack, and with instances.
-	belowInstances = with(belowNetstack, "netstack")
+	belowInstances = with(belowNetstack, "netstack", "netstack/ertt")
 	embedders      = with(belowInstances, "instances")
 
 	gvisor     = "gvisor.dev/gvisor/..."
@@ -76,6 +76,9 @@ var Rooms = []Room{
 		Packages:  []string{gvisor, "github.com/gaissmai/bart/...", "golang.org/x/time/rate"},
 		TestRooms: []string{"tun/tuntest", "internal/hostnet", "internal/leaktest"},
 	},
+
+	// The round-trip-time helper, for the TCP points.
+	{Path: "netstack/ertt", Rooms: []string{"hooks", "hooks/hhook", "hooks/khelp", "netstack"}, TestRooms: []string{"packet", "tun", "internal/leaktest"}},
 
 	// Many instances. What an embedder imports first.
 	{Path: "instances", Rooms: belowInstances, TestRooms: []string{"tun/tuntest", "internal/hostnet", "internal/leaktest"}},
@@ -140,7 +143,7 @@ var TestPackages = []string{
 // Embedded are the rooms that others build into their programs, and Unwanted the packages that may not come along with
 // them, by whatever way: heavy ones, and those for tests.
 var (
-	Embedded = []string{"hooks", "hooks/hhook", "hooks/khelp", "packet", "tun", "netstack", "instances", "wgtun"}
+	Embedded = []string{"hooks", "hooks/hhook", "hooks/khelp", "packet", "tun", "netstack", "netstack/ertt", "instances", "wgtun"}
 	Unwanted = []string{
 		"testing",
 		"github.com/anishathalye/porcupine/...",
