@@ -105,6 +105,15 @@ func TestLicences(t *testing.T) {
 	report(t, broken)
 }
 
+// TestConformanceCases: each of them has a test.
+func TestConformanceCases(t *testing.T) {
+	broken, err := archtest.CheckCases(root, archtest.LastCase)
+	if err != nil {
+		t.Fatal(err)
+	}
+	report(t, broken)
+}
+
 func report(t *testing.T, broken []string) {
 	t.Helper()
 	for _, line := range broken {
@@ -262,5 +271,36 @@ func TestSourceFaultsAreFound(t *testing.T) {
 		if got := archtest.CheckDoc(rooms, p); (want == "") != (got == "") || !strings.Contains(got, want) {
 			t.Errorf("doc of %s: got %q, want %q", name, got, want)
 		}
+	}
+}
+
+func TestMissingCasesAreFound(t *testing.T) {
+	directory := t.TempDir()
+	const source = `package p
+func TestCase001_First(t *testing.T) {}
+func TestCase3_Third(t *testing.T) {}
+func TestCase005_TooMany(t *testing.T) {}
+// func TestCase002_Comment(t *testing.T) {}
+func (x x) TestCase004_Method(t *testing.T) {}
+`
+	for _, name := range []string{"p_test.go", "p.go"} {
+		if err := os.WriteFile(filepath.Join(directory, name), []byte(source), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := archtest.CheckCases(directory, 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(directory, "p_test.go")
+	want := []string{
+		path + ":3:1: TestCase3_Third: expected TestCase001_Words to TestCase004_Words",
+		path + ":4:1: TestCase005_TooMany: expected TestCase001_Words to TestCase004_Words",
+		"case 2 has no test: expected a function TestCase002_Words",
+		"case 3 has no test: expected a function TestCase003_Words",
+		"case 4 has no test: expected a function TestCase004_Words",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }

@@ -10,6 +10,7 @@
 //   - Exported signatures outside netstack hold no types of gVisor.
 //   - Every package has a doc.go with the package comment.
 //   - Every Go file begins with the licence.
+//   - Every conformance case, 1 to [LastCase], has a test that is called for its number.
 //   - No package is called util, common or the like: a package is named for what it does.
 //
 // The package holds the rules as data (rooms.go) and the checks as functions of what they look at (check.go, source.go);
