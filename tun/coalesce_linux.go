@@ -152,3 +152,17 @@ func sortRefused(pkts []*packet.Packet, written uint64, refused int) (n int) {
 	copy(pkts[n+1:], rest[:left])
 	return n
 }
+
+// describeCoalescing says in words what is put together.
+func describeCoalescing(f packet.Features) string {
+	tcp, udp := f&(packet.FeatureTSO4|packet.FeatureTSO6) != 0, f&packet.FeatureUSO != 0
+	switch {
+	case tcp && udp:
+		return "tcp udp"
+	case tcp:
+		return "tcp"
+	case udp:
+		return "udp"
+	}
+	return "none"
+}

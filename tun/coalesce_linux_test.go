@@ -129,7 +129,7 @@ func TestCoalesceKernelSegments(t *testing.T) {
 			}
 		}
 	}
-	if s := fmt.Sprint(r.in); !strings.HasSuffix(s, "coalescing: tso4 tso6 uso") {
+	if s := fmt.Sprint(r.in); !strings.HasSuffix(s, "coalescing: tcp udp") {
 		t.Errorf("the device is %q: it does not coalesce any more", s)
 	}
 }
@@ -243,7 +243,7 @@ func TestCoalesceFallback(t *testing.T) {
 	for _, step := range []struct {
 		pkts []*packet.Packet
 		want string
-	}{{udp, "coalescing: tso4 tso6"}, {tcp, "coalescing: none"}, {udp, "coalescing: none"}} {
+	}{{udp, "coalescing: tcp"}, {tcp, "coalescing: none"}, {udp, "coalescing: none"}} {
 		refusing(t, unix.EINVAL, func() {
 			if n, err := r.in.Write(0, step.pkts); n != len(step.pkts) || err != nil {
 				t.Errorf("Write: %d, %v", n, err)
@@ -299,7 +299,7 @@ func TestCoalesceRefused(t *testing.T) {
 		t.Errorf("%d written, %d refused, %d too many; want all but the last of each run refused", len(written), len(refused), len(together))
 	}
 	r.expect(t, written)
-	if s := fmt.Sprint(r.in); !strings.HasSuffix(s, "coalescing: tso4 tso6 uso") {
+	if s := fmt.Sprint(r.in); !strings.HasSuffix(s, "coalescing: tcp udp") {
 		t.Errorf("the device is %q: want of memory does not mean that superpackets are not known", s)
 	}
 }

@@ -45,7 +45,7 @@
 //
 // It parses no packets: what an AF_PACKET socket on the host throws at a TUN device
 // arrives here unchanged, and packet.Parse is the one to refuse it. Only packets that
-// were parsed are put together on write. It configures
-// no addresses, routes, MTU or link state (internal/hostnet does). It counts
-// nothing, but for what a FaultDevice does: errors say what was refused, the caller counts.
+// were parsed are put together on write. It configures no addresses, routes, MTU or
+// link state (internal/hostnet does). It counts nothing, but for what a FaultDevice
+// does: errors say what was refused, the caller counts.
 package tun

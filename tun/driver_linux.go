@@ -92,7 +92,7 @@ func (d *linuxDevice) NextLinkState(last LinkState) (LinkState, error) {
 
 func (d *linuxDevice) String() string {
 	return fmt.Sprintf("%s: linux driver, queues: %d, offload: %s, coalescing: %s", d.name, len(d.queues),
-		describeFeatures(d.features), describeFeatures(packet.Features(d.coalesce.Load())))
+		describeFeatures(d.features), describeCoalescing(packet.Features(d.coalesce.Load())))
 }
 
 func (d *linuxDevice) Read(queue int, pkts []*packet.Packet) (int, error) {
