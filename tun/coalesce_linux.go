@@ -153,16 +153,15 @@ func sortRefused(pkts []*packet.Packet, written uint64, refused int) (n int) {
 	return n
 }
 
-// describeCoalescing says in words what is put together.
-func describeCoalescing(f packet.Features) string {
-	tcp, udp := f&(packet.FeatureTSO4|packet.FeatureTSO6) != 0, f&packet.FeatureUSO != 0
+// describeCoalescing says in words what is put together, if that is less than the features allow.
+func describeCoalescing(enabled, features packet.Features) string {
 	switch {
-	case tcp && udp:
-		return "tcp udp"
-	case tcp:
-		return "tcp"
-	case udp:
-		return "udp"
+	case enabled == features&segmentation:
+		return ""
+	case enabled&packet.FeatureUSO != 0:
+		return ", coalescing: udp"
+	case enabled != 0:
+		return ", coalescing: tcp"
 	}
-	return "none"
+	return ", coalescing: none"
 }

@@ -91,8 +91,8 @@ func (d *linuxDevice) NextLinkState(last LinkState) (LinkState, error) {
 }
 
 func (d *linuxDevice) String() string {
-	return fmt.Sprintf("%s: linux driver, queues: %d, offload: %s, coalescing: %s", d.name, len(d.queues),
-		describeFeatures(d.features), describeCoalescing(packet.Features(d.coalesce.Load())))
+	return fmt.Sprintf("%s: linux driver, queues: %d, offload: %s%s", d.name, len(d.queues), describeFeatures(d.features),
+		describeCoalescing(packet.Features(d.coalesce.Load()), d.features))
 }
 
 func (d *linuxDevice) Read(queue int, pkts []*packet.Packet) (int, error) {
