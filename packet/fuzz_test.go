@@ -4,6 +4,7 @@
 package packet_test
 
 import (
+	"net/netip"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -37,7 +38,7 @@ func FuzzParse(f *testing.F) {
 	add(chain(f, 0, hop(5, 2, 0, 0), 60, ext(), 43, ext(4, 1), 44, fragmentHeader(0)), packet.Offload{})
 	add(chain(f, 0, hop(0xde, 2, 0, 0), 51, make([]byte, 16), 44, fragmentHeader(9)), packet.Offload{})
 	h := ip4(layers.IPProtocolUDP)
-	h.Options = []layers.IPv4Option{{OptionType: 7, OptionLength: 7, OptionData: []byte{4, 0, 0, 0, 0}}, {OptionType: 0x94, OptionLength: 4, OptionData: []byte{0, 0}}}
+	h.Options = []layers.IPv4Option{{OptionType: 7, OptionLength: 7, OptionData: []byte{4, 0, 0, 0, 0}}, {OptionType: 0x94, OptionLength: 4, OptionData: []byte{0, 0}}, {OptionType: 68, OptionLength: 12, OptionData: []byte{5, 0x11, 0, 0, 0, 0, 0, 0, 0, 0}}}
 	add(build(f, h, udp(), gopacket.Payload(bytesOf(200))), packet.Offload{})
 
 	f.Fuzz(func(t *testing.T, b []byte, state, gso, ecn byte, start, offset, size, number uint16) {
@@ -108,6 +109,7 @@ func typed(t T, p *packet.Packet, number uint16) {
 	p.SetDestinationPort(number)
 	p.SetTTL(uint8(number))
 	p.SetTrafficClass(uint8(number >> 8))
+	p.Record(other4, uint32(number), func(a netip.Addr) bool { return a.As4()[3]&1 == 0 })
 	p.DecrementTTL()
 	p.DeferChecksum()
 	before := fieldsOf(p)

@@ -57,8 +57,9 @@ const (
 	ProblemNone Problem = iota
 
 	// ProblemHeader: a header field is in error. Parameter Problem code 0. An
-	// IPv4 option whose length cannot be (RFC 1812, 5.2.4), or an IPv6 type 0
-	// routing header with segments left (RFC 5095, 3).
+	// IPv4 option whose length cannot be (RFC 1812, 4.2.2.1), a Record Route or
+	// Timestamp option that cannot be filled in (RFC 791, 3.1), or an IPv6 type
+	// 0 routing header with segments left (RFC 5095, 3).
 	ProblemHeader
 
 	// ProblemNextHeader: a second hop-by-hop header follows the first
@@ -216,49 +217,6 @@ func (p *Packet) finish() hooks.Reason {
 		return p.fail(r)
 	}
 	return hooks.ReasonNone
-}
-
-// IPv4 option types (RFC 791, 3.1), copy bit included.
-const (
-	optionEnd               = 0
-	optionNop               = 1
-	optionCopied            = 0x80 // the bit: also in fragments after the first
-	optionLooseSourceRoute  = 131
-	optionStrictSourceRoute = 137
-)
-
-// parseOptions4 looks through the options of header for a source route with
-// hops left and for lengths that cannot be.
-func (p *Packet) parseOptions4(header []byte) {
-	for i := ipv4Minimum; i < len(header); {
-		option := header[i]
-		if option == optionEnd {
-			return
-		}
-		if option == optionNop {
-			i++
-			continue
-		}
-		length := optionLength(header[i:])
-		if length == 0 {
-			p.problem, p.pointer = ProblemHeader, uint16(i)
-			return
-		}
-		if (option == optionLooseSourceRoute || option == optionStrictSourceRoute) &&
-			length >= 3 && header[i+2] <= uint8(length) {
-			p.flags |= flagSourceRoute
-		}
-		i += length
-	}
-}
-
-// optionLength returns the length of the IPv4 option, other than End and No
-// Operation, that b begins with; 0 if it cannot be.
-func optionLength(b []byte) int {
-	if len(b) < 2 || b[1] < 2 || int(b[1]) > len(b) {
-		return 0
-	}
-	return int(b[1])
 }
 
 // parse6 parses an IPv6 packet (RFC 8200, 3).

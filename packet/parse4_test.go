@@ -181,6 +181,14 @@ func TestParse4(t *testing.T) {
 		"strict source route":   {b: withOptions(1, 137, 7, 4, 10, 0, 0, 9), then: wantSourceRoute(true)},
 		"source route finished": {b: withOptions(131, 7, 8, 10, 0, 0, 9, 0), then: wantSourceRoute(false)},
 		"record route":          {b: withOptions(7, 7, 4, 0, 0, 0, 0, 0), then: wantSourceRoute(false)},
+		"record route, wrong":   {b: withOptions(7, 7, 3, 0, 0, 0, 0, 0), then: wantProblem(packet.ProblemHeader, 22)},
+		"record route, full":    {b: withOptions(7, 7, 8, 0, 0, 0, 0, 0), then: wantProblem(packet.ProblemNone, 0)},
+		"timestamp, overflow":   {b: withOptions(68, 4, 5, 0xf0), then: wantProblem(packet.ProblemHeader, 23)},
+		"wrong, then a route": {b: withOptions(7, 3, 3, 131, 7, 4, 10, 0, 0, 9, 0, 0), then: func(t *testing.T, p *packet.Packet) {
+			if wantProblem(packet.ProblemHeader, 22)(t, p); !p.SourceRouted() {
+				t.Error("the source route is overlooked")
+			}
+		}},
 		"addresses are not judged": {b: edit4(t, 4, func(b []byte) []byte {
 			copy(b[12:], []byte{127, 0, 0, 1, 255, 255, 255, 255})
 			return b

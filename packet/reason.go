@@ -22,6 +22,7 @@ const (
 	ReasonHeaderLength    // IPv4 header length below 20
 	ReasonTotalLength     // length field that cannot be: below the header's length, or 0 with a payload following
 	ReasonHeaderChecksum  // IPv4 header checksum wrong
+	ReasonIPOption        // IPv4 option of a length that cannot be, or that cannot be filled in
 	ReasonExtensionHeader // IPv6 hop-by-hop header broken or asking for the drop
 	ReasonFragment        // IPv4 fragment beyond 65535 bytes, or not the last and not a multiple of 8 bytes
 	ReasonOffloadMetadata // GSO or checksum metadata that does not fit the packet
@@ -29,8 +30,9 @@ const (
 	ReasonTransportChecksum
 
 	// Packets a router does not forward, whatever its routes.
-	ReasonMartianSource      // source address that cannot be one
+	ReasonMartianSource      // source address that cannot be one, or is our own
 	ReasonMartianDestination // destination address that cannot be one
+	ReasonReversePath        // the way back to the source is not by where the packet came in (RFC 3704)
 	ReasonSourceRoute        // IPv4 source route, IPv6 type 0 routing header
 	ReasonLinkLocal          // link-local scope
 	ReasonMulticast
@@ -76,6 +78,7 @@ var reasonNames = [NumReasons]string{
 	ReasonHeaderLength:       "header_length",
 	ReasonTotalLength:        "total_length",
 	ReasonHeaderChecksum:     "header_checksum",
+	ReasonIPOption:           "ip_option",
 	ReasonExtensionHeader:    "extension_header",
 	ReasonFragment:           "fragment",
 	ReasonOffloadMetadata:    "offload_metadata",
@@ -83,6 +86,7 @@ var reasonNames = [NumReasons]string{
 	ReasonTransportChecksum:  "transport_checksum",
 	ReasonMartianSource:      "martian_source",
 	ReasonMartianDestination: "martian_destination",
+	ReasonReversePath:        "reverse_path",
 	ReasonSourceRoute:        "source_route",
 	ReasonLinkLocal:          "link_local",
 	ReasonMulticast:          "multicast",
