@@ -188,12 +188,16 @@ var malformed4 = []malformed{
 	{"reserved flag", ipv4(set(6, 0x80, 0)), forwarded},
 
 	// Options.
-	{"option of length 0", ipv4(options(7, 0)), "header_length"},
-	{"option of length 1", ipv4(options(7, 1)), "header_length"},
-	{"option beyond the header", ipv4(options(7, 40)), "header_length"},
-	{"option cut after its type", ipv4(options(1, 1, 1, 7)), "header_length"},
+	{"option of length 0", ipv4(options(7, 0)), "ip_option"},
+	{"option of length 1", ipv4(options(7, 1)), "ip_option"},
+	{"option beyond the header", ipv4(options(7, 40)), "ip_option"},
+	{"option cut after its type", ipv4(options(1, 1, 1, 7)), "ip_option"},
 	{"unknown option", ipv4(options(0x5e, 4, 0, 0)), forwarded},
 	{"record route", ipv4(options(7, 7, 4, 0, 0, 0, 0, 0)), forwarded},
+	{"record route, pointer 3", ipv4(options(7, 7, 3, 0, 0, 0, 0, 0)), "ip_option"},
+	{"record route, full", ipv4(options(7, 7, 8, 10, 0, 2, 9, 0)), forwarded},
+	{"timestamp", ipv4(options(68, 8, 5, 0, 0, 0, 0, 0)), forwarded},
+	{"timestamp, overflow", ipv4(options(68, 8, 9, 0xf0, 0, 0, 0, 0)), "ip_option"},
 	{"loose source route", ipv4(options(131, 7, 4, 10, 0, 2, 9, 0)), "source_route"},
 	{"strict source route", ipv4(options(137, 7, 4, 10, 0, 2, 9, 0)), "source_route"},
 	{"source route behind others", ipv4(options(1, 1, 7, 3, 4, 131, 7, 4, 10, 0, 2, 9)), "source_route"},
@@ -216,7 +220,8 @@ var malformed4 = []malformed{
 	{"to a multicast group", ipv4(to4("224.0.0.1")), delivered},
 	{"from 169.254.1.1", ipv4(from4("169.254.1.1")), "link_local"},
 	{"to nobody", ipv4(to4("192.0.2.1")), "no_route"},
-	{"from us", ipv4(from4(testbed.Right4)), forwarded}, // nobody looks up sources on the way through
+	{"from us", ipv4(from4(testbed.Right4)), "martian_source"},
+	{"from the broadcast address of a subnet", ipv4(from4("10.0.2.255")), "martian_source"},
 	{"from 127.0.0.1 to 127.0.0.1", ipv4(all(from4("127.0.0.1"), to4("127.0.0.1"))), "martian_source"},
 	{"to itself", ipv4(all(from4(testbed.Left4), to4(testbed.Left4))), "martian_source"}, // a "land" packet
 
@@ -282,6 +287,8 @@ var malformed6 = []malformed{
 	{"routing header type 0", ipv6(43, append([]byte{17, 2, 0, 1, 0, 0, 0, 0}, append(address("fd00:2::1"), udp6()...)...), nil), "source_route"},
 	{"routing header type 0, none left", ipv6(43, append([]byte{17, 2, 0, 0, 0, 0, 0, 0}, append(address("fd00:2::1"), udp6()...)...), nil), forwarded},
 
+	{"routing header type 4", ipv6(43, append([]byte{17, 2, 4, 1, 0, 0, 0, 0}, append(address("fd00:2::1"), udp6()...)...), nil), forwarded},
+
 	// Addresses.
 	{"from ::", ipv6(17, udp6(), from6("::")), "martian_source"},
 	{"from ::1", ipv6(17, udp6(), from6("::1")), "martian_source"},
@@ -292,7 +299,7 @@ var malformed6 = []malformed{
 	{"to a mapped address", ipv6(17, udp6(), to6("::ffff:10.0.2.99")), "martian_destination"},
 	{"from fe80::1", ipv6(17, udp6(), from6("fe80::1")), "link_local"},
 	{"to nobody", ipv6(17, udp6(), to6("2001:db8::1")), "no_route"},
-	{"from us", ipv6(17, udp6(), from6(testbed.Right6)), forwarded},
+	{"from us", ipv6(17, udp6(), from6(testbed.Right6)), "martian_source"},
 	{"to itself", ipv6(59, nil, all(from6(testbed.Left6), to6(testbed.Left6))), "martian_source"},
 
 	{"hop limit 0", ipv6(17, udp6(), set(7, 0)), "ttl_expired"},

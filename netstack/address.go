@@ -210,6 +210,7 @@ func (f *Interface) setAddresses(table *addressTable) error {
 		return err
 	}
 	f.rows = rows
+	i.publishOwn()
 	f.addresses.Store(table)
 	if f.followMTU {
 		f.mtu.Store(int32(followedMTU(f.State().Host, table.prefixes)))

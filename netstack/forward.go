@@ -4,6 +4,8 @@
 package netstack
 
 import (
+	"time"
+
 	"github.com/hooknet/hooknet/hooks"
 	"github.com/hooknet/hooknet/packet"
 )
@@ -20,7 +22,7 @@ func (w *worker) forward(in *Interface, p *packet.Packet, to *hop) {
 			return
 		}
 	}
-	if reason := forwardable(p); reason != hooks.ReasonNone {
+	if reason := forwardable(in, p); reason != hooks.ReasonNone {
 		switch {
 		case reason == packet.ReasonLinkLocal:
 			w.icmpError(in, p, icmpBeyondScope, 0)
@@ -42,30 +44,45 @@ func (w *worker) forward(in *Interface, p *packet.Packet, to *hop) {
 		return
 	}
 	p.DecrementTTL()
+	if p.HasOptions() {
+		w.record(p, to)
+	}
 	w.n.forwarded++
 	w.output(p, to)
 }
 
+// record writes the router into the options that ask for it: its address on the way out, and the time, which nobody else
+// asks for. What it cannot write into has been refused (packet.Problem).
+func (w *worker) record(p *packet.Packet, to *hop) {
+	const day = 24 * 60 * 60 * 1000
+	now := uint32(time.Now().UnixMilli() % day)
+	p.Record(w.inst.address(true, to.iface), now, w.inst.isLocal)
+}
+
 // forwardable refuses what a router must not pass on although it is well formed as far as lengths go.
-func forwardable(p *packet.Packet) hooks.Reason {
-	if p.SourceRouted() { // RFC 7126 sections 4.3 and 4.4, RFC 5095
-		return packet.ReasonSourceRoute
-	}
+func forwardable(in *Interface, p *packet.Packet) hooks.Reason {
 	b := p.Bytes()
 	if p.Family() == packet.Inet6 {
 		if linkLocal6(b[8:]) || linkLocal6(b[24:]) { // RFC 4291 section 2.5.6
 			return packet.ReasonLinkLocal
 		}
-		if p.Problem() != packet.ProblemNone {
+		switch p.Problem() {
+		case packet.ProblemNone:
+			return hooks.ReasonNone
+		case packet.ProblemHeader: // a type 0 routing header; the others are none of our business (RFC 5095, RFC 7045 section 2.1)
+			return packet.ReasonSourceRoute
+		default:
 			return packet.ReasonExtensionHeader
 		}
-		return hooks.ReasonNone
 	}
 	if b[12] == 169 && b[13] == 254 || b[16] == 169 && b[17] == 254 { // RFC 3927 section 7
 		return packet.ReasonLinkLocal
 	}
+	if p.SourceRouted() && !in.passSourceRoutes { // RFC 7126 sections 4.3 and 4.4
+		return packet.ReasonSourceRoute
+	}
 	if p.Problem() != packet.ProblemNone {
-		return packet.ReasonHeaderLength
+		return packet.ReasonIPOption
 	}
 	return hooks.ReasonNone
 }

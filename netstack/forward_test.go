@@ -226,7 +226,6 @@ func TestNoErrorAbout(t *testing.T) {
 		"too big 6":         icmp6(2),
 		"redirect6":         icmp6(137),
 		"later fragment":    later,
-		"broadcast source":  udp(t, netip.MustParseAddr("10.0.1.255"), right4, 1, nil),
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRouter(t, netstack.Config{})
@@ -261,6 +260,8 @@ func TestNotForwarded(t *testing.T) {
 		"to reserved":          {left4, addr("250.1.1.1"), "martian_destination"},
 		"our own source":       {b4, a4, "martian_source"},
 		"our own source 6":     {b6, a6, "martian_source"},
+		"broadcast source":     {addr("10.0.1.255"), right4, "martian_source"},
+		"network as source":    {addr("10.0.2.0"), right4, "martian_source"},
 		"limited broadcast":    {left4, addr("255.255.255.255"), "broadcast"},
 		"directed broadcast":   {left4, addr("10.0.2.255"), "broadcast"},
 		"link-local source":    {addr("169.254.1.1"), right4, "link_local"},

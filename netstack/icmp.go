@@ -162,20 +162,27 @@ func isICMPError(p *packet.Packet) bool {
 // 4.3.2.4), else of the one that the packet came by, else any.
 func (w *worker) errorSource(in *Interface, to netip.Addr) netip.Addr {
 	is4 := to.Is4()
-	if h := w.lookup(to); h != nil && h.iface != nil {
+	var out *Interface
+	if h := w.lookup(to); h != nil {
 		if h.kind == hopLocal {
 			return to
 		}
-		if a := h.iface.address(is4); a.IsValid() {
-			return a
+		out = h.iface
+	}
+	return w.inst.address(is4, out, in)
+}
+
+// address returns the address that the router goes by: the first of the first of these interfaces that has one (nil has
+// none), else, for those without, of any (RFC 1812 section 2.2.7). The zero Addr if there is none at all.
+func (i *Instance) address(is4 bool, by ...*Interface) netip.Addr {
+	for _, f := range by {
+		if f != nil {
+			if a := f.address(is4); a.IsValid() {
+				return a
+			}
 		}
 	}
-	if in != nil {
-		if a := in.address(is4); a.IsValid() {
-			return a
-		}
-	}
-	for f := range w.inst.Interfaces() {
+	for f := range i.Interfaces() {
 		if a := f.address(is4); a.IsValid() && !f.loopback() {
 			return a
 		}

@@ -91,17 +91,17 @@ func (w *worker) physicalIn(in *Interface, p *packet.Packet) {
 	w.route(in, p)
 }
 
-// route looks the destination up and decides: deliver, forward, or refuse.
+// route looks at where the packet says it comes from, looks the destination up, and decides: deliver, forward, or refuse.
 func (w *worker) route(in *Interface, p *packet.Packet) {
+	if reason := w.validateSource(in, p); reason != hooks.ReasonNone {
+		w.drop(p, reason)
+		return
+	}
 	to := w.lookup(p.Destination())
 	switch {
 	case to != nil && to.kind == hopForward && w.inst.forwarding:
 		w.forward(in, p, to)
 	case to != nil && to.kind == hopLocal:
-		if from := w.inst.fib.lookup(p.Source()); from != nil && from.kind == hopLocal {
-			w.drop(p, packet.ReasonMartianSource) // our own address, from outside
-			return
-		}
 		w.deliver(p, to.iface)
 	case to != nil && to.kind == hopMulticast:
 		w.deliver(p, in) // to the members in our host stack

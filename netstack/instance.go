@@ -74,9 +74,10 @@ type Instance struct {
 	slots atomic.Uint32 // next worker number
 
 	mu         sync.Mutex
-	interfaces atomic.Pointer[[]*Interface] // sorted by index; replaced as a whole under mu
-	nextIndex  uint32                       // guarded by mu; indexes are never reused
-	closed     bool                         // guarded by mu
+	interfaces atomic.Pointer[[]*Interface]  // sorted by index; replaced as a whole under mu
+	nextIndex  uint32                        // guarded by mu; indexes are never reused
+	own        atomic.Pointer[addressFilter] // what nobody outside may claim to be; replaced as a whole under mu
+	closed     bool                          // guarded by mu
 
 	shutdown sync.Once
 	closing  chan struct{} // closed by the first Close
@@ -118,6 +119,7 @@ func New(cfg Config) (*Instance, error) {
 	i.injectOut.setBudget(cfg.Budget.QueuedInjections)
 	i.nicEvents.open(i)
 	i.interfaces.Store(new([]*Interface))
+	i.own.Store(new(addressFilter))
 	i.icmp.init()
 	i.hooks = hooks.NewStack(hooks.StackConfig{Instance: i.id, Logger: i.log, MaxHooks: i.budget.Hooks})
 	if err := i.protocols.open(i); err != nil {

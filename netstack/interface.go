@@ -43,6 +43,12 @@ type InterfaceConfig struct {
 	// Addresses are the interface's own addresses with the prefix length of their subnet; the subnet becomes a
 	// connected route. The first of each family is the source of ICMP errors and of sockets that name none.
 	Addresses []netip.Prefix
+	// SourceValidation says which source addresses are believed (uRPF). Default: all that are no martians.
+	SourceValidation SourceValidation
+	// PassSourceRoutes lets IPv4 packets with a Loose or Strict Source Route option that is not used up be forwarded as if
+	// they had none; the option goes on with them, unprocessed (RFC 7126 sections 4.3.5 and 4.4.5). Default: they are dropped.
+	// Source routes are never processed, and IPv6's type 0 routing headers always dropped (RFC 5095).
+	PassSourceRoutes bool
 }
 
 // InterfaceStats counts what passed an interface since it was added. A superpacket counts as one packet.
@@ -59,12 +65,15 @@ type Interface struct {
 	index uint32
 	name  string
 
-	link      atomic.Pointer[link] // the device; nil for the loopback interface
-	state     atomic.Pointer[InterfaceState]
-	mtu       atomic.Int32
-	addresses atomic.Pointer[addressTable]
-	nic       *endpoint // gVisor's side of the interface
-	onLink    *hop      // the way to what is on this link whatever the table says: link-local and multicast destinations
+	link             atomic.Pointer[link] // the device; nil for the loopback interface
+	state            atomic.Pointer[InterfaceState]
+	mtu              atomic.Int32
+	addresses        atomic.Pointer[addressTable]
+	nic              *endpoint     // gVisor's side of the interface
+	sourceValidation atomic.Uint32 // a SourceValidation
+	passSourceRoutes bool
+
+	onLink *hop // the way to what is on this link whatever the table says: link-local and multicast destinations
 
 	stats struct{ rxPackets, rxBytes, txPackets, txBytes, txErrors atomic.Uint64 }
 
@@ -120,7 +129,8 @@ func (c *InterfaceConfig) validate() error {
 			errs = append(errs, err)
 		}
 	}
-	if len(errs) == 0 {
+	errs = append(errs, c.SourceValidation.validate())
+	if errors.Join(errs...) == nil {
 		errs = append(errs, validateMTU(c.MTU, c.Addresses))
 	}
 	return errors.Join(errs...)
@@ -155,7 +165,8 @@ func validateAddress(p netip.Prefix) error {
 // addInterface adds an interface; the loopback interface has no device.
 func (i *Instance) addInterface(dev tun.Device, cfg InterfaceConfig) (*Interface, error) {
 	l := newLink(dev)
-	f := &Interface{inst: i, name: cfg.Name, followMTU: cfg.MTU == 0, done: make(chan struct{})}
+	f := &Interface{inst: i, name: cfg.Name, followMTU: cfg.MTU == 0, passSourceRoutes: cfg.PassSourceRoutes, done: make(chan struct{})}
+	f.sourceValidation.Store(uint32(cfg.SourceValidation))
 	f.link.Store(l)
 	state := l.hostState(true)
 	f.state.Store(&state)
@@ -191,6 +202,7 @@ func (i *Instance) addInterface(dev tun.Device, cfg InterfaceConfig) (*Interface
 	}
 	i.nextIndex++
 	i.setInterfaces(append(slices.Clone(*i.interfaces.Load()), f))
+	i.publishOwn()
 	i.mirrorRoutes()
 	for _, family := range ipFamilies {
 		f.post(family, packet.NICPlumb)

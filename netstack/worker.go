@@ -48,6 +48,8 @@ type worker struct {
 		to    *hop
 	}
 
+	lastSource lastSource
+
 	fragmenter packet.Fragmenter
 
 	n localCounters
@@ -266,6 +268,7 @@ func (w *worker) flush() (err error) {
 	w.out, w.outIface = w.out[:0], w.outIface[:0]
 	w.visitors.leave()
 	w.last.table, w.last.to = nil, nil // a table that has been replaced is not kept
+	w.lastSource.table, w.lastSource.from = nil, nil
 	w.inst.stats.publish(&w.n)
 	return err
 }
