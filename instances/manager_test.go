@@ -29,6 +29,11 @@ func create(t *testing.T, m *instances.Manager, name string) *netstack.Instance 
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { // after the manager's end
+		if err := i.Stats().Balance(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	})
 	return i
 }
 

@@ -62,7 +62,7 @@ type count struct {
 }
 
 func (c count) matches(s netstack.Stats) bool {
-	return s.Received == c.received && s.Forwarded == c.forwarded && maps.Equal(s.Drops, c.drops) && testbed.Balance(s) == nil
+	return s.Received == c.received && s.Forwarded == c.forwarded && maps.Equal(s.Drops, c.drops) && s.Balance() == nil
 }
 
 // plus returns the count after one packet more that met a fate.
@@ -94,7 +94,7 @@ func (b *bench) settle(t *testing.T, wanted ...count) {
 			}
 		}
 	}
-	if err := testbed.Balance(s); err != nil {
+	if err := s.Balance(); err != nil {
 		t.Error(err)
 	}
 	c := wanted[0]
@@ -316,7 +316,7 @@ func (b *bench) quiet() netstack.Stats {
 		}
 		last = s
 	}
-	if err := testbed.Balance(last); err != nil {
+	if err := last.Balance(); err != nil {
 		b.t.Error(err)
 	}
 	return last

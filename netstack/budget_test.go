@@ -22,12 +22,7 @@ import (
 
 func newBudgeted(t *testing.T, b netstack.Budget) *netstack.Instance {
 	t.Helper()
-	i, err := netstack.New(netstack.Config{Name: "small", Budget: b})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { i.Close() })
-	return i
+	return newInstance(t, netstack.Config{Name: "small", Budget: b})
 }
 
 func accept(*packet.Context) hooks.Verdict { return hooks.Accept }

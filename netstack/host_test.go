@@ -82,11 +82,7 @@ func pairOfInstances(t *testing.T, features packet.Features) (*netstack.Instance
 	near, far := tun.Pair(tun.PairConfig{Features: features})
 	var list [2]*netstack.Instance
 	for k, dev := range []tun.Device{near, far} {
-		inst, err := netstack.New(netstack.Config{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { inst.Close() })
+		inst := newInstance(t, netstack.Config{})
 		address := []string{"10.9.0.1/30 fd09::1/64", "10.9.0.2/30 fd09::2/64"}[k]
 		if _, err := inst.AddInterface(dev, netstack.InterfaceConfig{Name: "cable", Addresses: prefixes(strings.Fields(address)...)}); err != nil {
 			t.Fatal(err)

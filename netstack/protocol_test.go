@@ -24,16 +24,6 @@ import (
 	"github.com/hooknet/hooknet/packet"
 )
 
-func newInstance(t testing.TB, cfg netstack.Config) *netstack.Instance {
-	t.Helper()
-	inst, err := netstack.New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { inst.Close() })
-	return inst
-}
-
 // lookUp returns a handle that the test's end releases.
 func lookUp(t testing.TB, inst *netstack.Instance, name string) *netstack.Protocol {
 	t.Helper()

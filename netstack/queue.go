@@ -41,6 +41,7 @@ type queue struct {
 	waiting []queued      // guarded by mu
 	bytes   int           // guarded by mu; of what waits
 	busy    bool          // guarded by mu; the goroutine carries packets it took
+	taken   int           // guarded by mu; how many
 	rounds  uint64        // guarded by mu; how often the goroutine has carried what it took
 	closed  bool          // guarded by mu
 	done    chan struct{} // guarded by mu; nil until the goroutine is started, closed when it has ended
@@ -96,8 +97,8 @@ func (q *queue) put(e queued) error {
 func (q *queue) run(done chan struct{}) {
 	defer close(done)
 	w := q.inst.newWorker(0)
-	defer q.abandoned(w)
 	var batch []queued
+	defer func() { q.abandoned(w, batch) }()
 	for q.take(&batch) {
 		for k, e := range batch {
 			batch[k] = queued{}
@@ -112,15 +113,15 @@ func (q *queue) run(done chan struct{}) {
 // carried says that what take gave has been carried on.
 func (q *queue) carried() {
 	q.mu.Lock()
-	q.busy = false
+	q.busy, q.taken = false, 0
 	q.rounds++
 	q.mu.Unlock()
 	q.changed.Broadcast()
 }
 
-// abandoned is for a hook that ends the goroutine (runtime.Goexit, as t.Fatal does): nobody waits for what it was carrying,
-// and the next packet starts another goroutine.
-func (q *queue) abandoned(w *worker) {
+// abandoned is for a hook that ends the goroutine (runtime.Goexit, as t.Fatal does): what it was carrying is lost, and the
+// next packet starts another goroutine. batch is what was taken; what has been carried is nil there.
+func (q *queue) abandoned(w *worker, batch []queued) {
 	w.visitors.leave()
 	q.mu.Lock()
 	busy := q.busy
@@ -128,9 +129,17 @@ func (q *queue) abandoned(w *worker) {
 		q.done = nil
 	}
 	q.mu.Unlock()
-	if busy {
-		q.carried()
+	if !busy {
+		return
 	}
+	q.inst.stats.dropped(hooks.ReasonPanic) // what the hook had in its hands
+	for _, e := range batch {
+		if e.packet != nil {
+			w.drop(e.packet, hooks.ReasonPanic)
+		}
+	}
+	w.flush()
+	q.carried()
 }
 
 // take waits for packets and swaps all of them for the empty batch. It returns false when the queue is closed.
@@ -142,7 +151,7 @@ func (q *queue) take(batch *[]queued) bool {
 	}
 	*batch, q.waiting = q.waiting, (*batch)[:0]
 	q.bytes = 0
-	q.busy = !q.closed
+	q.busy, q.taken = !q.closed, len(*batch)
 	return !q.closed
 }
 
@@ -185,11 +194,11 @@ func (q *queue) settle(limit time.Duration) {
 	}
 }
 
-// count returns how many packets were ever put.
-func (q *queue) count() uint64 {
+// count returns how many packets were ever put, and how many of them have not been carried on.
+func (q *queue) count() (given, held uint64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.given
+	return q.given, uint64(len(q.waiting) + q.taken)
 }
 
 // close ends the goroutine and drops what waits; nothing is taken from then on. It returns when the goroutine has ended.

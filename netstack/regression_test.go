@@ -90,7 +90,7 @@ func TestCloseUnderPingFlood(t *testing.T) {
 	}()
 	select {
 	case <-closed:
-	case <-time.After(10 * time.Second):
+	case <-time.After(25 * time.Second):
 		t.Error("Close waits for the flood to end")
 	}
 	close(stop)
@@ -205,4 +205,23 @@ func TestHookEndsItsGoroutine(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.right.receive()
+}
+
+// A superpacket that a hook makes at PHYSICAL_OUT is cut for a device that takes none, as FuzzIngest found.
+func TestSuperpacketMadeAtPhysicalOut(t *testing.T) {
+	r := newRouter(t, netstack.Config{})
+	dst := netip.MustParseAddr("192.0.2.9")
+	plain := plainLeg(t, r, dst)
+	register(t, r.Instance, packet.Inet, packet.PhysicalOut, packet.Hook{Name: "super", Func: func(c *packet.Context) hooks.Verdict {
+		if c.Packet.DeferChecksum() {
+			c.Packet.Offload.GSO, c.Packet.Offload.SegmentSize = packet.GSOUDP4, 100
+		}
+		return hooks.Accept
+	}})
+	r.left.send(udp(t, left4, dst, 64, make([]byte, 250)))
+	for _, want := range []int{100, 100, 50} {
+		if p := plain.receive(); p.Len() != 28+want || p.Offload != (packet.Offload{}) || !p.TransportChecksumValid() {
+			t.Errorf("%v %+v, want %d bytes of payload", p, p.Offload, want)
+		}
+	}
 }

@@ -4,15 +4,16 @@
 package netstack
 
 import (
+	"fmt"
 	"sync/atomic"
 
 	"github.com/hooknet/hooknet/hooks"
 	"github.com/hooknet/hooknet/packet"
 )
 
-// Stats says what became of the packets of an instance. Once traffic rests the books balance:
+// Stats says what became of the packets of an instance. Once traffic rests the books balance, which Balance checks:
 //
-//	Received + FromHost + Injected + Made = Sent + Delivered + Split + Stolen + the sum of Drops
+//	Received + FromHost + Injected + Made = Sent + Delivered + Split + Stolen + Held + the sum of Drops
 //
 // A superpacket counts as one packet.
 type Stats struct {
@@ -24,11 +25,26 @@ type Stats struct {
 	Delivered uint64 // handed to the host stack
 	Split     uint64 // replaced by their fragments or segments
 	Stolen    uint64 // kept by a hook
+	Held      uint64 // waiting in a queue of the host stack's output or of injections, or just taken from it
 	Forwarded uint64 // passed from one interface to another; part of Sent, Split or Drops as well
 
 	NICEventsLost uint64 // NIC events that found their queue full, or the instance closing
 
 	Drops map[string]uint64 // by reason (packet.ReasonName); reasons that never occurred are absent
+}
+
+// Balance returns an error if there are packets that came from nowhere or went nowhere. Under traffic that is no fault:
+// workers count a batch of packets at its end.
+func (s Stats) Balance() error {
+	in := s.Received + s.FromHost + s.Injected + s.Made
+	out := s.Sent + s.Delivered + s.Split + s.Stolen + s.Held
+	for _, n := range s.Drops {
+		out += n
+	}
+	if in != out {
+		return fmt.Errorf("the books do not balance: %d packets in, %d out and held: %+v", in, out, s)
+	}
+	return nil
 }
 
 // localCounters are a worker's own, published at the end of each batch.
@@ -75,10 +91,14 @@ func (c *counters) dropped(reason hooks.Reason) {
 // of each batch.
 func (i *Instance) Stats() Stats {
 	c := &i.stats
+	fromHost, heldOut := i.host.output.count()
+	in, heldIn := i.injectIn.count()
+	out, heldInjected := i.injectOut.count()
 	s := Stats{
 		Received:      c.received.Load(),
-		FromHost:      i.host.output.count(),
-		Injected:      c.direct.Load() + i.injectIn.count() + i.injectOut.count(),
+		FromHost:      fromHost,
+		Injected:      c.direct.Load() + in + out,
+		Held:          heldOut + heldIn + heldInjected,
 		Made:          c.made.Load(),
 		Sent:          c.sent.Load(),
 		Delivered:     c.delivered.Load(),

@@ -231,6 +231,10 @@ func (w *worker) split(p *packet.Packet, at stage, iface *Interface, to *hop) ho
 
 // send queues a packet for its interface; it leaves at the end of the batch.
 func (w *worker) send(p *packet.Packet, out *Interface) {
+	if p.Offload.GSO != packet.GSONone && p.Offload.Needs()&^out.link.Load().features != 0 {
+		w.split(p, atSend, out, nil) // a hook at PHYSICAL_OUT has made it a superpacket
+		return
+	}
 	switch p.Offload.Checksum {
 	case packet.ChecksumPartial:
 		if out.link.Load().features&packet.FeatureChecksum == 0 {

@@ -87,6 +87,9 @@ func Get(size int) *Packet {
 	}
 	p := pool.Get().(*Packet)
 	p.Reset()
+	if invariant.Enabled {
+		invariant.Packets.Add(1)
+	}
 	return p
 }
 
@@ -100,6 +103,7 @@ func (p *Packet) Release() {
 			p.data[i] = 0xdb
 		}
 		p.buf, p.data, p.parsed = nil, nil, parsed{}
+		invariant.Packets.Add(-1)
 		return
 	}
 	if len(p.buf) == smallBuffer {

@@ -2,7 +2,7 @@
 # Copyright 2026 The hooknet Authors
 # SPDX-License-Identifier: Apache-2.0
 #
-# Runs every fuzz target, one after the other, for T each (default 30s). FUZZ, a regular expression, chooses some.
+# Runs every fuzz target, one after the other, for T each (default 30s), with the checks of internal/invariant. FUZZ, a regular expression, chooses some.
 # What makes a target fail is left in its package's testdata/fuzz, to be committed with the fix.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -20,6 +20,6 @@ fi
 failed=0
 while read -r name package; do
 	echo "== $package $name (${T:-30s})"
-	go test -run='^$' -fuzz="^$name\$" -fuzztime="${T:-30s}" -fuzzminimizetime=2s "$package" </dev/null || failed=1
+	go test -tags=invariant -run='^$' -fuzz="^$name\$" -fuzztime="${T:-30s}" -fuzzminimizetime=2s "$package" </dev/null || failed=1
 done <<<"$targets"
 exit $failed

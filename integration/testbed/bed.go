@@ -4,7 +4,6 @@
 package testbed
 
 import (
-	"fmt"
 	"log/slog"
 	"net/netip"
 	"testing"
@@ -56,27 +55,13 @@ func (b *Bed) close() {
 		b.t.Errorf("testbed: close instances: %v", err)
 	}
 	for _, i := range b.made {
-		if err := Balance(i.Stats()); err != nil {
+		if err := i.Stats().Balance(); err != nil {
 			b.t.Errorf("testbed: instance %s: %v", i.Name(), err)
 		}
 	}
 	for _, n := range b.namespaces {
 		n.close()
 	}
-}
-
-// Balance checks the equation of netstack.Stats: every packet came from somewhere and went somewhere, once. It holds when
-// traffic rests; a Bed checks it of every instance after the end.
-func Balance(s netstack.Stats) error {
-	in := s.Received + s.FromHost + s.Injected + s.Made
-	out := s.Sent + s.Delivered + s.Split + s.Stolen
-	for _, n := range s.Drops {
-		out += n
-	}
-	if in != out {
-		return fmt.Errorf("the books do not balance: %d packets in, %d out: %+v", in, out, s)
-	}
-	return nil
 }
 
 // Prefixes parses addresses with their prefix lengths, such as "10.0.1.2/24". It panics if one is none.

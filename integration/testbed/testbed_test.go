@@ -332,14 +332,3 @@ func TestSockets(t *testing.T) {
 		t.Errorf("%q, %v", got, err)
 	}
 }
-
-func TestBalance(t *testing.T) {
-	s := netstack.Stats{Received: 2, Injected: 1, Made: 1, Sent: 2, Delivered: 1, Drops: map[string]uint64{"no_route": 1}}
-	if err := testbed.Balance(s); err != nil {
-		t.Error(err)
-	}
-	s.Received++
-	if testbed.Balance(s) == nil {
-		t.Error("one packet is missing, and nobody noticed")
-	}
-}
