@@ -234,11 +234,11 @@ func (r *router) settle(t *testing.T, packets uint64) (s netstack.Stats) {
 	}
 	for began := time.Now(); time.Since(began) < 5*time.Second; time.Sleep(50 * time.Microsecond) {
 		s = r.instance.Stats()
-		if s.Received == r.counted.Received+packets && testbed.Balance(s) == nil {
+		if s.Received == r.counted.Received+packets && s.Balance() == nil {
 			return s
 		}
 	}
-	t.Fatalf("received %d packets, want %d; %v", s.Received-r.counted.Received, packets, testbed.Balance(s))
+	t.Fatalf("received %d packets, want %d; %v", s.Received-r.counted.Received, packets, s.Balance())
 	return s
 }
 
