@@ -154,10 +154,10 @@ var requirements4 = []requirement{
 		{name: "RFC 1812 4.3.2.7 to a multicast group, TTL 1", in: one(ttl(1), to4("239.1.2.3")), want: nothing, counted: "delivered"},
 		silently("RFC 1812 4.3.2.7 to the limited broadcast, TTL 1", "broadcast", one(ttl(1), to4("255.255.255.255"))),
 		silently("RFC 1812 4.3.2.7 to a directed broadcast, TTL 1", "broadcast", one(ttl(1), to4("10.0.2.255"))),
-		silently("RFC 1812 4.3.2.7 from a directed broadcast, TTL 1", "ttl_expired", one(ttl(1), from4("10.0.1.255"))),
+		silently("RFC 1812 4.3.2.7 from a directed broadcast, TTL 1", "martian_source", one(ttl(1), from4("10.0.1.255"))),
 		silently("RFC 1812 4.3.2.7 from a multicast group, TTL 1", "martian_source", one(ttl(1), from4("239.1.2.3"))),
 		silently("RFC 1812 4.3.2.7 from 0.0.0.0, TTL 1", "martian_source", one(ttl(1), from4("0.0.0.0"))),
-		silently("RFC 1812 4.3.2.7 from the router's own address, TTL 1", "ttl_expired", one(ttl(1), from4(testbed.Left4))),
+		silently("RFC 1812 4.3.2.7 from the router's own address, TTL 1", "martian_source", one(ttl(1), from4(testbed.Left4))),
 	}, not: "Link broadcasts are for links that have them: a TUN device has none."},
 	{text: "IPv4: DF + too big: code 4 with next-hop MTU (RFC 1191 4)", cases: []conformance{
 		answers("RFC 1191 4 too big with DF", "too_big", "fragmentation needed mtu 1400 quoting 548 bytes", one(size(1401), fragment(dontFragment, 0))),
@@ -255,8 +255,8 @@ var requirements4 = []requirement{
 		passes("RFC 1812 5.2.4.1 router alert", one(options(0x94, 4, 0, 0))),
 		passes("RFC 791 3.1 end and no operation", one(options(1, 1, 1, 0))),
 		passes("RFC 791 3.1 rubbish behind the end", one(options(0, 7, 200, 9))),
-		answers("RFC 1812 5.2.4.1 option of length 0", "header_length", "parameter problem at 20 quoting all", one(options(7, 0))),
-		answers("RFC 1812 5.2.4.1 option beyond the header", "header_length", "parameter problem at 20 quoting all", one(options(7, 40))),
+		answers("RFC 1812 5.2.4.1 option of length 0", "ip_option", "parameter problem at 20 quoting all", one(options(7, 0))),
+		answers("RFC 1812 5.2.4.1 option beyond the header", "ip_option", "parameter problem at 20 quoting all", one(options(7, 40))),
 	}},
 	{text: "IPv4: redirects: not on point-to-point TUN (RFC 1812 5.2.7.2)", cases: []conformance{
 		{name: "RFC 1812 5.2.7.2 back by the same interface", in: one(id(0x1234), to4("10.0.1.99")), want: []string{"left: forwarded"}, counted: "forwarded"},
