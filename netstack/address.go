@@ -201,7 +201,7 @@ func (f *Interface) setAddresses(table *addressTable) error {
 	// What is not ours any more must not be delivered, but the way to its subnet is left for the resets of connections.
 	var local []fibEntry
 	for _, e := range removed {
-		if e.row == rowLocal {
+		if e.hop.row == rowLocal {
 			local = append(local, e)
 		}
 	}
@@ -232,13 +232,10 @@ func (f *Interface) setAddresses(table *addressTable) error {
 func (f *Interface) newRows(table *addressTable) (rows, added, removed []fibEntry) {
 	removed = slices.Clone(f.rows)
 	for _, e := range f.fibEntries(table.prefixes) {
-		n := slices.IndexFunc(removed, func(o fibEntry) bool {
-			return o.prefix == e.prefix && o.row == e.row && o.hop.kind == e.hop.kind
-		})
+		n := slices.Index(removed, e)
 		if n < 0 {
 			added = append(added, e)
 		} else {
-			e = removed[n]
 			removed = slices.Delete(removed, n, n+1)
 		}
 		rows = append(rows, e)

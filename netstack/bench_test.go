@@ -119,12 +119,12 @@ func newBench(tb testing.TB, hooked int, routes int, destinations []netip.Addr, 
 	if err := inst.AddRoutes(table...); err != nil {
 		tb.Fatal(err)
 	}
-	if hooked > 0 {
-		for _, family := range []packet.Family{packet.Inet, packet.Inet6} {
-			for _, event := range []packet.Event{packet.PhysicalIn, packet.Forwarding, packet.PhysicalOut} {
-				if _, err := inst.Register(family, event, packet.Hook{Name: "noop", Func: func(*packet.Context) hooks.Verdict { return hooks.Accept }}); err != nil {
-					tb.Fatal(err)
-				}
+	events := []packet.Event{packet.PhysicalIn, packet.Forwarding, packet.PhysicalOut} // dealt out in turn
+	for _, family := range []packet.Family{packet.Inet, packet.Inet6} {
+		for k := range hooked {
+			hook := packet.Hook{Name: fmt.Sprint("noop", k), Func: func(*packet.Context) hooks.Verdict { return hooks.Accept }}
+			if _, err := inst.Register(family, events[k%len(events)], hook); err != nil {
+				tb.Fatal(err)
 			}
 		}
 	}
@@ -210,7 +210,8 @@ func destinationsOf(family, n, routes int) []netip.Addr {
 	return list
 }
 
-// BenchmarkForward carries packets from device to device on one goroutine, copies in and out included.
+// BenchmarkForward carries packets from device to device on one goroutine, copies in and out included. hooks are no-ops,
+// dealt out over PHYSICAL_IN, FORWARDING and PHYSICAL_OUT.
 func BenchmarkForward(b *testing.B) {
 	run := func(family, size, hooked, routes, destinations int) {
 		name := fmt.Sprintf("family=%d/size=%d/hooks=%d/routes=%d/destinations=%d", family, size, hooked, routes, destinations)
@@ -229,13 +230,16 @@ func BenchmarkForward(b *testing.B) {
 	}
 	for _, family := range []int{4, 6} {
 		for _, size := range []int{64, 1400, 65000} {
-			for _, hooked := range []int{0, 3} {
+			for _, hooked := range []int{0, 1, 3, 8} {
 				run(family, size, hooked, 10, 1)
 			}
 		}
-	}
-	for _, destinations := range []int{1, 1024, 65536} {
-		run(4, 64, 3, 100000, destinations)
+		for _, destinations := range []int{1024, 65536} {
+			run(family, 64, 3, 10, destinations)
+		}
+		for _, destinations := range []int{1, 1024, 65536} {
+			run(family, 64, 3, 100000, destinations)
+		}
 	}
 }
 

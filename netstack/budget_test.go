@@ -79,7 +79,7 @@ func TestBudgetRoutes(t *testing.T) {
 		t.Errorf("the same again: %v", err)
 	}
 	wantBudget(t, i.AddRoute(route(4)), netstack.BudgetError{Budget: "routes", Limit: 3})
-	if err := i.RemoveRoute(route(1).Destination); err != nil {
+	if err := i.RemoveRoute(route(1).Destination, 0); err != nil {
 		t.Fatal(err)
 	}
 	if err := i.AddRoute(netstack.Route{Destination: netip.MustParsePrefix("10.4.0.0/16"), Interface: "net0"}); err != nil {

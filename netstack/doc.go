@@ -13,7 +13,7 @@
 //	                v
 //	          [PHYSICAL_IN]                      physicalIn
 //	                |
-//	           route lookup                      route          fib.go, source.go
+//	           route lookup                      route          lookup.go, fib.go, source.go
 //	       local /        \ forward
 //	            v          v
 //	         deliver   [FORWARDING]              forward        forward.go

@@ -9,42 +9,10 @@ import (
 	"iter"
 	"net/netip"
 	"slices"
-	"sync"
 	"sync/atomic"
 
 	"github.com/gaissmai/bart"
 )
-
-// A RouteType says what becomes of packets that a route matches, in the words of ip-route(8).
-type RouteType uint8
-
-// The route types.
-const (
-	Unicast     RouteType = iota // goes out by the route's interface
-	Blackhole                    // dropped in silence
-	Unreachable                  // dropped, the sender is told Host Unreachable (IPv6: no route)
-	Prohibit                     // dropped, the sender is told Administratively Prohibited
-)
-
-var routeTypeNames = [...]string{"unicast", "blackhole", "unreachable", "prohibit"}
-
-// String returns the type's name as ip-route(8) spells it.
-func (t RouteType) String() string {
-	if int(t) < len(routeTypeNames) {
-		return routeTypeNames[t]
-	}
-	return fmt.Sprintf("route type %d", uint8(t))
-}
-
-// A Route is one row of an instance's forwarding table. A lookup takes the row with the longest prefix.
-type Route struct {
-	Destination netip.Prefix // masked when it is added
-	Type        RouteType
-	Interface   string     // name of the outgoing interface; Unicast only
-	Gateway     netip.Addr // optional: TUN devices are point to point, the gateway only documents the next hop
-	Source      netip.Addr // source address of host sockets that send by this route; default: the interface's first address
-	MTU         int        // bytes; 0 is the interface's
-}
 
 // hopKind is the answer to "what to do with this destination".
 type hopKind uint8
@@ -62,14 +30,7 @@ const (
 	hopMartian   // no destination at all
 )
 
-// special are the rows that every table has.
-var special = []fibEntry{
-	{netip.MustParsePrefix("0.0.0.0/32"), rowLocal, &hop{kind: hopMartian}},
-	{netip.MustParsePrefix("::/128"), rowLocal, &hop{kind: hopMartian}},
-	{netip.MustParsePrefix("255.255.255.255/32"), rowLocal, &hop{kind: hopBroadcast}},
-	{multicast4, rowLocal, &hop{kind: hopMulticast}},
-	{multicast6, rowLocal, &hop{kind: hopMulticast}},
-}
+var hopOfType = [...]hopKind{Unicast: hopForward, Blackhole: hopBlackhole, Unreachable: hopUnreachable, Prohibit: hopProhibit}
 
 var (
 	multicast4       = netip.MustParsePrefix("224.0.0.0/4")
@@ -77,14 +38,44 @@ var (
 	limitedBroadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})
 )
 
-var hopOfType = [...]hopKind{Unicast: hopForward, Blackhole: hopBlackhole, Unreachable: hopUnreachable, Prohibit: hopProhibit}
-
-// A hop is what a lookup in the forwarding table gives. It is immutable.
-type hop struct {
-	kind  hopKind
-	iface *Interface // the outgoing interface, or the one that owns the local address; nil for the refusing kinds
-	route Route
+// special are the rows that every table has.
+var special = []struct {
+	prefix netip.Prefix
+	kind   hopKind
+}{
+	{netip.MustParsePrefix("0.0.0.0/32"), hopMartian},
+	{netip.MustParsePrefix("::/128"), hopMartian},
+	{netip.PrefixFrom(limitedBroadcast, 32), hopBroadcast},
+	{multicast4, hopMulticast},
+	{multicast6, hopMulticast},
 }
+
+// A rowKind says where a row of the table comes from.
+type rowKind uint8
+
+const (
+	rowLocal     rowKind = iota // an address of ours, or one that every table has; one for a prefix
+	rowStatic                   // AddRoute; one for a prefix and metric
+	rowConnected                // the subnet of an interface's address; one for an interface
+)
+
+// A hopKey is all that a row says but its prefix.
+type hopKey struct {
+	kind  hopKind
+	row   rowKind
+	iface *Interface // the outgoing interface, or the one that owns the local address; nil for the refusing kinds
+	route Route      // without the destination
+}
+
+// A hop is what a lookup in the forwarding table gives. It is immutable. All rows that say the same share one (fib.share):
+// a table has few of them, so that they stay in the processor's cache however many rows there are.
+type hop struct {
+	hopKey
+	id uint16 // its place in snapshot.hops; noID if there was none left
+}
+
+// noID is the id of a hop that caches cannot name.
+const noID = 1<<16 - 1
 
 // mtu returns the largest packet that may take this hop, in bytes.
 func (h *hop) mtu() int {
@@ -95,285 +86,321 @@ func (h *hop) mtu() int {
 	return mtu
 }
 
-// The rows that may stand behind one prefix. The first that counts (inForce) is in force: local before static before
-// connected, then by age.
-const (
-	rowLocal     = iota // an address of ours; one for a prefix
-	rowStatic           // AddRoute; one for a prefix
-	rowConnected        // the subnet of an interface's address; one for an interface
-)
+// inForce returns the first row of a prefix that counts, nil if there is none: rows by an interface that cannot be used do
+// not, except that its addresses remain ours.
+func inForce(rows []*hop) *hop {
+	for _, h := range rows {
+		if h.iface == nil || h.kind == hopLocal || h.iface.state.Load().usable() {
+			return h
+		}
+	}
+	return nil
+}
+
+// compareRows is the order in which the rows of a prefix come into force: local ones, then by metric, a route before a
+// connected subnet, then by age.
+func compareRows(a, b *hop) int {
+	if a.row == rowLocal || b.row == rowLocal {
+		return cmp.Compare(a.row, b.row)
+	}
+	return cmp.Or(cmp.Compare(a.route.Metric, b.route.Metric), cmp.Compare(a.row, b.row))
+}
 
 // A fibEntry is one row of the table.
 type fibEntry struct {
 	prefix netip.Prefix
-	row    int
 	hop    *hop
 }
 
+// A snapshot is the forwarding table as packets see it. It is immutable.
+type snapshot struct {
+	version uint64
+	table   *bart.Fast[*hop] // the row in force of each prefix
+	hops    []*hop           // by id; there is none with id 0
+}
+
 // A fib is the forwarding table: local addresses, connected subnets and routes in one longest-prefix-match table, so
-// that one lookup decides between delivery and forwarding. Readers take an immutable snapshot and no lock.
+// that one lookup decides between delivery and forwarding. Readers take an immutable snapshot and no lock. What is not
+// about the snapshot is guarded by Instance.mu, and so are the methods that change anything.
 type fib struct {
-	table atomic.Pointer[bart.Table[*hop]]
+	current atomic.Pointer[snapshot]
 
-	budget int // of static rows; 0: no limit
+	budget  int // of static rows; 0: no limit
+	statics int // how many rows are static
 
-	mu      sync.Mutex
-	rows    map[netip.Prefix][]fibEntry // guarded by mu; every row, in the order in which they come into force
-	statics int                         // guarded by mu; how many rows are static
+	// contested holds the rows of the prefixes that have more than one, or one that is not in force, in the order in which
+	// they come into force. The one row of any other prefix is in the table only: of a million, each counts.
+	contested map[netip.Prefix][]*hop
+
+	hops    map[hopKey]*hop
+	byID    []*hop // snapshot.hops of the next snapshot
+	freeIDs []uint16
+	sharing bool // byID is that of the current snapshot
+	sweepAt int  // how many hops there may be before those that no row has are looked for
 }
 
 func newFIB(budget int) *fib {
-	f := &fib{budget: budget, rows: make(map[netip.Prefix][]fibEntry)}
-	f.table.Store(new(bart.Table[*hop]))
-	if err := f.add(special...); err != nil {
-		panic(err) // the list above is wrong
+	f := &fib{budget: budget, contested: make(map[netip.Prefix][]*hop), hops: make(map[hopKey]*hop), byID: make([]*hop, 1, 8), sweepAt: 64}
+	f.current.Store(&snapshot{table: new(bart.Fast[*hop])})
+	edit := f.edit()
+	for _, s := range special {
+		if err := edit.add(s.prefix, f.share(hopKey{kind: s.kind, row: rowLocal})); err != nil {
+			panic(err) // the list above is wrong
+		}
 	}
+	edit.commit()
 	return f
 }
 
-// lookup returns the hop for a destination, nil if there is no route.
+// lookup returns the hop for a destination, nil if there is no route. Workers have a faster way.
 func (f *fib) lookup(a netip.Addr) *hop {
-	h, _ := f.table.Load().Lookup(a)
+	h, _ := f.current.Load().table.Lookup(a)
 	return h
 }
 
-// add puts entries into the table, all of them or none: a local or static row that is taken is refused with ErrExists, static
-// rows beyond the budget with ErrBudget.
+// all iterates over the rows in force, in no particular order, on one snapshot.
+func (f *fib) all() iter.Seq2[netip.Prefix, *hop] {
+	return f.current.Load().table.All()
+}
+
+// share returns the hop that says what the key says.
+func (f *fib) share(k hopKey) *hop {
+	k.route.Destination = netip.Prefix{}
+	if h := f.hops[k]; h != nil {
+		return h
+	}
+	h := &hop{hopKey: k, id: noID}
+	switch last := len(f.freeIDs) - 1; {
+	case last >= 0:
+		h.id, f.freeIDs = f.freeIDs[last], f.freeIDs[:last]
+		f.setByID(h.id, h)
+	case len(f.byID) < noID:
+		h.id = uint16(len(f.byID))
+		f.byID = append(f.byID, h) // snapshots do not look so far
+	}
+	f.hops[k] = h
+	return h
+}
+
+func (f *fib) setByID(id uint16, h *hop) {
+	if f.sharing {
+		f.byID, f.sharing = slices.Clone(f.byID), false
+	}
+	f.byID[id] = h
+}
+
+// sweep forgets the hops that no row of a table that is about to be published has.
+func (f *fib) sweep(table *bart.Fast[*hop]) {
+	live := make(map[*hop]bool, len(f.hops))
+	for _, h := range table.All() {
+		live[h] = true
+	}
+	for _, rows := range f.contested {
+		for _, h := range rows {
+			live[h] = true
+		}
+	}
+	for k, h := range f.hops {
+		if live[h] {
+			continue
+		}
+		delete(f.hops, k)
+		if h.id != noID {
+			f.setByID(h.id, nil)
+			f.freeIDs = append(f.freeIDs, h.id)
+		}
+	}
+	f.sweepAt = 2*len(f.hops) + 64
+}
+
+// change takes entries out, those that are there, and puts others in, in one step. The errors are those of edit.add; then
+// nothing has changed.
+func (f *fib) change(remove, add []fibEntry) error {
+	edit := f.edit()
+	for _, e := range remove {
+		edit.remove(e.prefix, e.hop)
+	}
+	for _, e := range add {
+		if err := edit.add(e.prefix, e.hop); err != nil {
+			return fmt.Errorf("%v: %w", e.prefix, err)
+		}
+	}
+	edit.commit()
+	return nil
+}
+
+// add puts entries into the table, all of them or none.
 func (f *fib) add(entries ...fibEntry) error { return f.change(nil, entries) }
 
 // remove takes entries out; those that are not there are passed over.
 func (f *fib) remove(entries ...fibEntry) { _ = f.change(entries, nil) }
 
-// change takes entries out and puts others in, in one step. The errors are those of add; then nothing has changed.
-func (f *fib) change(remove, add []fibEntry) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	type place struct {
-		prefix netip.Prefix
-		row    int
+// removeInterface takes out all rows that lead to an interface, which is not kept alive by the table from then on.
+func (f *fib) removeInterface(i *Interface) {
+	edit := f.edit()
+	for _, e := range f.using(i) {
+		edit.remove(e.prefix, e.hop)
 	}
-	taken := make(map[place]bool, len(add))
-	for _, e := range add {
-		at := place{e.prefix, e.row}
-		if e.row == rowConnected {
-			continue
-		}
-		if there, ok := f.find(e.prefix, e.row); taken[at] || ok && !slices.Contains(remove, there) {
-			return fmt.Errorf("%v: %w", e.prefix, ErrExists)
-		}
-		taken[at] = true
-	}
-	if added := countStatic(add); added > 0 {
-		if err := checkBudget("routes", f.budget, f.statics+added); err != nil {
-			return err
-		}
-	}
-	for _, e := range remove {
-		f.setRows(e.prefix, slices.DeleteFunc(slices.Clone(f.rows[e.prefix]), func(o fibEntry) bool { return o == e }))
-	}
-	for _, e := range add {
-		rows := append(slices.Clone(f.rows[e.prefix]), e)
-		slices.SortStableFunc(rows, func(a, b fibEntry) int { return cmp.Compare(a.row, b.row) })
-		f.setRows(e.prefix, rows)
-	}
-	f.publish(slices.Concat(remove, add))
-	return nil
+	f.sweepAt = 0
+	edit.commit()
 }
 
-// setRows replaces the rows of a prefix. f.mu is held.
-func (f *fib) setRows(p netip.Prefix, rows []fibEntry) {
-	f.statics += countStatic(rows) - countStatic(f.rows[p])
-	if len(rows) == 0 {
-		delete(f.rows, p)
-		return
-	}
-	f.rows[p] = rows
-}
-
-// find returns the first row of a kind. f.mu is held.
-func (f *fib) find(p netip.Prefix, row int) (fibEntry, bool) {
-	for _, e := range f.rows[p] {
-		if e.row == row {
-			return e, true
-		}
-	}
-	return fibEntry{}, false
-}
-
-// inForce returns the hop of the first row that counts, nil if there is none: rows by an interface that cannot be used do
-// not, except that its addresses remain ours.
-func inForce(rows []fibEntry) *hop {
-	for _, e := range rows {
-		if e.hop.iface == nil || e.hop.kind == hopLocal || e.hop.iface.state.Load().usable() {
-			return e.hop
-		}
-	}
-	return nil
-}
-
-// publishClone is the number of changes from which copying the whole table once is cheaper than one path copy each.
-const publishClone = 256
-
-// publish makes a new snapshot in which the prefixes of the entries are as their rows say. f.mu is held.
-func (f *fib) publish(changed []fibEntry) {
-	table := f.table.Load()
-	clone := len(changed) >= publishClone
-	if clone {
-		table = table.Clone()
-	}
-	for _, e := range changed {
-		h := inForce(f.rows[e.prefix])
-		switch {
-		case h == nil && clone:
-			table.Delete(e.prefix)
-		case h == nil:
-			table = table.DeletePersist(e.prefix)
-		case clone:
-			table.Insert(e.prefix, h)
-		default:
-			table = table.InsertPersist(e.prefix, h)
-		}
-	}
-	f.table.Store(table)
-}
-
-// refresh publishes the rows that lead to an interface again, after its state has changed.
+// refresh puts the rows that lead to an interface in force or out of it, after its state has changed.
 func (f *fib) refresh(i *Interface) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.publish(f.usingLocked(i))
+	edit := f.edit()
+	for _, e := range f.using(i) {
+		edit.put(e.prefix, edit.rows(e.prefix))
+	}
+	edit.commit()
 }
 
-func countStatic(entries []fibEntry) (n int) {
-	for _, e := range entries {
-		if e.row == rowStatic {
-			n++
+// using returns all rows that lead to an interface.
+func (f *fib) using(i *Interface) []fibEntry {
+	var entries []fibEntry
+	for p, h := range f.all() {
+		if _, more := f.contested[p]; h.iface == i && !more {
+			entries = append(entries, fibEntry{p, h})
 		}
 	}
-	return n
-}
-
-// static returns the row that AddRoute made for a prefix.
-func (f *fib) static(p netip.Prefix) (fibEntry, bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.find(p, rowStatic)
-}
-
-// using returns the entries of all rows that lead to an interface.
-func (f *fib) using(i *Interface) []fibEntry {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.usingLocked(i)
-}
-
-func (f *fib) usingLocked(i *Interface) []fibEntry {
-	var entries []fibEntry
-	for _, rows := range f.rows {
-		for _, e := range rows {
-			if e.hop.iface == i {
-				entries = append(entries, e)
+	for p, rows := range f.contested {
+		for _, h := range rows {
+			if h.iface == i {
+				entries = append(entries, fibEntry{p, h})
 			}
 		}
 	}
 	return entries
 }
 
-// all iterates over the rows in force, in no particular order, on one snapshot.
-func (f *fib) all() iter.Seq2[netip.Prefix, *hop] {
-	return f.table.Load().All()
+// An edit is a change of the table under way. Nobody sees anything of it before commit; without, it has never been.
+type edit struct {
+	fib       *fib
+	table     *bart.Fast[*hop]
+	changes   int                     // of table
+	contested map[netip.Prefix][]*hop // what differs from fib.contested; nil where there is nothing any more
+	statics   int
+	scratch   []*hop
 }
 
-// AddRoute adds a row to the forwarding table; packets see it at once. It fails with ErrExists if a route to that prefix
-// is there, ErrNotFound if the interface is not, ErrInvalid if the route does not make sense, ErrBudget.
-func (i *Instance) AddRoute(r Route) error { return i.AddRoutes(r) }
-
-// AddRoutes adds many rows at once: all of them or, on an error, none. Packets see all or none of them, too.
-func (i *Instance) AddRoutes(routes ...Route) error {
-	i.mu.Lock() // interfaces stay
-	defer i.mu.Unlock()
-	entries := make([]fibEntry, 0, len(routes))
-	for _, r := range routes {
-		h, err := i.newHop(&r)
-		if err != nil {
-			return opError("add route", fmt.Sprintf("%v", r.Destination), err)
-		}
-		entries = append(entries, fibEntry{prefix: r.Destination, row: rowStatic, hop: h})
-	}
-	if err := i.fib.add(entries...); err != nil {
-		return opError("add route", "", err)
-	}
-	i.mirrorRoutes()
-	return nil
+func (f *fib) edit() *edit {
+	return &edit{fib: f, table: f.current.Load().table, statics: f.statics}
 }
 
-// newHop checks a route and masks its destination.
-func (i *Instance) newHop(r *Route) (*hop, error) {
-	if !r.Destination.IsValid() {
-		return nil, fmt.Errorf("%w: the destination is no prefix; expected e.g. 10.0.0.0/8 or 2001:db8::/32", ErrInvalid)
+// clonedFrom is the number of changes from which copying the whole table once is cheaper than one path copy each.
+const clonedFrom = 256
+
+// rows returns the rows of a prefix, which are good until the next call.
+func (e *edit) rows(p netip.Prefix) []*hop {
+	e.scratch = e.scratch[:0]
+	if rows, known := e.contestedRows(p); known {
+		e.scratch = append(e.scratch, rows...)
+	} else if h, found := e.table.Get(p); found {
+		e.scratch = append(e.scratch, h)
 	}
-	r.Destination = r.Destination.Masked()
-	if multicast4.Overlaps(r.Destination) && r.Destination.Bits() >= multicast4.Bits() ||
-		multicast6.Overlaps(r.Destination) && r.Destination.Bits() >= multicast6.Bits() {
-		return nil, fmt.Errorf("%w: there is no multicast routing", ErrInvalid)
-	}
-	if int(r.Type) >= len(hopOfType) {
-		return nil, fmt.Errorf("%w: unknown %v", ErrInvalid, r.Type)
-	}
-	if r.Type != Unicast {
-		if r.Interface != "" {
-			return nil, fmt.Errorf("%w: a %v route takes no interface", ErrInvalid, r.Type)
-		}
-		return &hop{kind: hopOfType[r.Type], route: *r}, nil
-	}
-	out, ok := i.Interface(r.Interface)
-	if !ok || out.loopback() {
-		return nil, fmt.Errorf("%w: no interface %q to route by", ErrNotFound, r.Interface)
-	}
-	is4 := r.Destination.Addr().Is4()
-	if !is4 && out.MTU() < minMTU6 {
-		return nil, fmt.Errorf("%w: interface %s has an MTU of %d; IPv6 needs %d (RFC 8200 section 5)", ErrInvalid, out.name, out.MTU(), minMTU6)
-	}
-	if r.Gateway.IsValid() && r.Gateway.Is4() != is4 {
-		return nil, fmt.Errorf("%w: gateway %v is of the other address family", ErrInvalid, r.Gateway)
-	}
-	if r.Source.IsValid() && !i.isLocal(r.Source) || r.Source.IsValid() && r.Source.Is4() != is4 {
-		return nil, fmt.Errorf("%w: source %v is no address of this instance in the destination's family", ErrInvalid, r.Source)
-	}
-	if least := minMTU(is4); r.MTU != 0 && r.MTU < least {
-		return nil, fmt.Errorf("%w: MTU %d is below the %d bytes that the family requires", ErrInvalid, r.MTU, least)
-	}
-	return &hop{kind: hopForward, iface: out, route: *r}, nil
+	return e.scratch
 }
 
-// RemoveRoute removes what AddRoute added for a prefix. ErrNotFound if there is no such route.
-func (i *Instance) RemoveRoute(p netip.Prefix) error {
-	p = p.Masked()
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	e, found := i.fib.static(p)
-	if !found {
-		return opError("remove route", fmt.Sprintf("%v", p), ErrNotFound)
+func (e *edit) contestedRows(p netip.Prefix) (rows []*hop, known bool) {
+	rows, known = e.contested[p]
+	if !known {
+		rows, known = e.fib.contested[p]
+		return rows, known
 	}
-	i.fib.remove(e)
-	i.mirrorRoutes()
-	return nil
+	return rows, rows != nil
 }
 
-// Routes iterates over the routes and connected subnets in force, on one snapshot and in no particular order. Local
-// addresses are not among them. It may be used inside hooks.
-func (i *Instance) Routes() iter.Seq[Route] {
-	return func(yield func(Route) bool) {
-		for _, h := range i.fib.all() {
-			if h.kind <= hopProhibit && !yield(h.route) {
-				return
+// put makes rows, in their order, those of a prefix.
+func (e *edit) put(p netip.Prefix, rows []*hop) {
+	h := inForce(rows)
+	if e.changes++; e.changes == clonedFrom {
+		e.table = e.table.Clone()
+	}
+	switch cloned := e.changes >= clonedFrom; {
+	case h == nil && cloned:
+		e.table.Delete(p)
+	case h == nil:
+		e.table = e.table.DeletePersist(p)
+	case cloned:
+		e.table.Insert(p, h)
+	default:
+		e.table = e.table.InsertPersist(p, h)
+	}
+	_, known := e.contestedRows(p)
+	contested := len(rows) > 1 || len(rows) == 1 && h == nil
+	if !known && !contested {
+		return
+	}
+	if e.contested == nil {
+		e.contested = make(map[netip.Prefix][]*hop)
+	}
+	e.contested[p] = nil
+	if contested {
+		e.contested[p] = slices.Clone(rows)
+	}
+}
+
+// add adds a row. A local row to a prefix that has one, and a static row of the same metric, is refused with ErrExists, a
+// static row beyond the budget with ErrBudget; then the edit must be given up.
+func (e *edit) add(p netip.Prefix, h *hop) error {
+	rows := e.rows(p)
+	for _, o := range rows {
+		if o.row == h.row && o.row != rowConnected && o.route.Metric == h.route.Metric {
+			if h.row == rowStatic {
+				return fmt.Errorf("%w: a route to it with metric %d", ErrExists, h.route.Metric)
 			}
+			return ErrExists
 		}
 	}
+	if h.row == rowStatic {
+		e.statics++
+		if err := checkBudget("routes", e.fib.budget, e.statics); err != nil {
+			return err
+		}
+	}
+	rows = append(rows, h)
+	slices.SortStableFunc(rows, compareRows)
+	e.put(p, rows)
+	return nil
 }
 
-// isLocal reports whether an address is one of the instance's own.
-func (i *Instance) isLocal(a netip.Addr) bool {
-	h := i.fib.lookup(a)
-	return h != nil && h.kind == hopLocal
+// remove takes a row out, if it is there.
+func (e *edit) remove(p netip.Prefix, h *hop) {
+	rows := e.rows(p)
+	at := slices.Index(rows, h)
+	if at < 0 {
+		return
+	}
+	if h.row == rowStatic {
+		e.statics--
+	}
+	e.put(p, slices.Delete(rows, at, at+1))
+}
+
+// removeStatic takes the static row of a metric out. It returns false if there is none.
+func (e *edit) removeStatic(p netip.Prefix, metric uint32) bool {
+	for _, h := range e.rows(p) {
+		if h.row == rowStatic && h.route.Metric == metric {
+			e.remove(p, h)
+			return true
+		}
+	}
+	return false
+}
+
+// commit publishes the edit.
+func (e *edit) commit() {
+	f := e.fib
+	for p, rows := range e.contested {
+		if rows == nil {
+			delete(f.contested, p)
+		} else {
+			f.contested[p] = rows
+		}
+	}
+	f.statics = e.statics
+	if len(f.hops) > f.sweepAt {
+		f.sweep(e.table)
+	}
+	f.current.Store(&snapshot{version: f.current.Load().version + 1, table: e.table, hops: f.byID})
+	f.sharing = true
 }

@@ -57,10 +57,10 @@ func TestAddRouteErrors(t *testing.T) {
 	if err := r.AddRoute(good); !errors.Is(err, netstack.ErrExists) {
 		t.Errorf("twice: %v", err)
 	}
-	if err := r.RemoveRoute(good.Destination); err != nil {
+	if err := r.RemoveRoute(good.Destination, 0); err != nil {
 		t.Error(err)
 	}
-	if err := r.RemoveRoute(good.Destination); !errors.Is(err, netstack.ErrNotFound) {
+	if err := r.RemoveRoute(good.Destination, 0); !errors.Is(err, netstack.ErrNotFound) {
 		t.Errorf("removed twice: %v", err)
 	}
 	if after := routes(r.Instance); !slices.Equal(before, after) {
@@ -95,7 +95,7 @@ func TestRoutePrecedence(t *testing.T) {
 	if typ, _, _, _ := icmpOf(r.left.receive()); typ != 0 {
 		t.Errorf("local address: type %d", typ)
 	}
-	if err := r.RemoveRoute(subnet); err != nil {
+	if err := r.RemoveRoute(subnet, 0); err != nil {
 		t.Fatal(err)
 	}
 	r.left.send(udp(t, left4, right4, 64, nil))
@@ -134,7 +134,7 @@ func TestLongestPrefixMatch(t *testing.T) {
 		}
 		defer func() {
 			for _, p := range table {
-				if err := r.RemoveRoute(p); err != nil {
+				if err := r.RemoveRoute(p, 0); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -97,7 +97,7 @@ func (w *worker) route(in *Interface, p *packet.Packet) {
 		w.drop(p, reason)
 		return
 	}
-	to := w.lookup(p.Destination())
+	to := w.destination(p)
 	switch {
 	case to != nil && to.kind == hopForward && w.inst.forwarding:
 		w.forward(in, p, to)

@@ -188,7 +188,7 @@ func (i *Instance) addInterface(dev tun.Device, cfg InterfaceConfig) (*Interface
 		return nil, err // lo, which is always there, makes up for the one that is to come
 	}
 	f.index = i.nextIndex
-	f.onLink = &hop{kind: hopForward, iface: f}
+	f.onLink = &hop{hopKey: hopKey{kind: hopForward, iface: f}}
 	f.nic = &endpoint{host: i.host, iface: f} // before packets can find the interface in the table
 	f.mtu.Store(int32(cfg.MTU))
 	f.addresses.Store(newAddressTable(slices.Clone(cfg.Addresses), nil))
@@ -221,12 +221,12 @@ func (i *Instance) setInterfaces(list []*Interface) {
 // addresses. All of 127/8 is local (RFC 1122 section 3.2.1.3).
 func (f *Interface) fibEntries(addresses []netip.Prefix) []fibEntry {
 	var entries []fibEntry
-	add := func(p netip.Prefix, row int, kind hopKind) {
+	add := func(p netip.Prefix, row rowKind, kind hopKind) {
 		p = p.Masked()
-		if (row == rowConnected || !p.IsSingleIP()) && slices.ContainsFunc(entries, func(e fibEntry) bool { return e.prefix == p && e.row == row }) {
+		if (row == rowConnected || !p.IsSingleIP()) && slices.ContainsFunc(entries, func(e fibEntry) bool { return e.prefix == p && e.hop.row == row }) {
 			return // two addresses of one subnet
 		}
-		entries = append(entries, fibEntry{p, row, &hop{kind: kind, iface: f, route: Route{Destination: p, Interface: f.name}}})
+		entries = append(entries, fibEntry{p, f.inst.fib.share(hopKey{kind: kind, row: row, iface: f, route: Route{Interface: f.name}})})
 	}
 	for _, p := range addresses {
 		a := p.Addr()
@@ -268,7 +268,7 @@ func (f *Interface) Close() error {
 		i.mu.Lock()
 		f.closed = true
 		_ = f.setAddresses(new(addressTable)) // to take away does not fail
-		i.fib.remove(i.fib.using(f)...)
+		i.fib.removeInterface(f)
 		i.setInterfaces(slices.DeleteFunc(slices.Clone(*i.interfaces.Load()), func(o *Interface) bool { return o == f }))
 		i.mirrorRoutes()
 		i.mu.Unlock()

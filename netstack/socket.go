@@ -245,7 +245,7 @@ func (i *Instance) sourceFor(dst netip.Addr) netip.Addr {
 	switch {
 	case dst.Zone() != "" || h == nil || h.iface == nil:
 		return netip.Addr{}
-	case h.kind == hopLocal && h.route.Destination.IsSingleIP():
+	case h.kind == hopLocal && h.iface.addresses.Load().index(dst) >= 0:
 		return dst // to one of our addresses, from that address; to the rest of 127/8, from 127.0.0.1
 	case h.route.Source.IsValid() && i.isLocal(h.route.Source): // it may have been removed
 		return h.route.Source

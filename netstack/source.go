@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"net/netip"
 
-	"github.com/gaissmai/bart"
-
 	"github.com/hooknet/hooknet/hooks"
 	"github.com/hooknet/hooknet/packet"
 )
@@ -78,7 +76,7 @@ func (w *worker) validateSource(in *Interface, p *packet.Packet) hooks.Reason {
 	if mode == SourceValidationOff && !w.inst.own.Load().mayHold(src) {
 		return hooks.ReasonNone
 	}
-	from := w.lookupSource(src)
+	from := w.lookup(src)
 	switch {
 	case from != nil && (from.kind == hopLocal || from.kind == hopBroadcast):
 		return packet.ReasonMartianSource
@@ -92,23 +90,6 @@ func (w *worker) validateSource(in *Interface, p *packet.Packet) hooks.Reason {
 		return packet.ReasonReversePath
 	}
 	return hooks.ReasonNone
-}
-
-// A lastSource is the answer to a worker's last lookup of a source: worker.lookup's memory is for destinations.
-type lastSource struct {
-	table *bart.Table[*hop]
-	src   netip.Addr
-	from  *hop
-}
-
-// lookupSource looks up the way back to a source.
-func (w *worker) lookupSource(src netip.Addr) *hop {
-	table := w.inst.fib.table.Load()
-	if table != w.lastSource.table || src != w.lastSource.src {
-		from, _ := table.Lookup(src)
-		w.lastSource = lastSource{table, src, from}
-	}
-	return w.lastSource.from
 }
 
 // An addressFilter says of most addresses, without a lookup, that they are none of a small set (a Bloom filter with one hash

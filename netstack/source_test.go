@@ -162,7 +162,7 @@ func TestSourceValidationFollows(t *testing.T) {
 	route := netstack.Route{Destination: netip.MustParsePrefix("203.0.113.0/24"), Interface: "a"}
 	do(r.AddRoute(route))
 	send("")
-	do(r.RemoveRoute(route.Destination))
+	do(r.RemoveRoute(route.Destination, 0))
 	send("reverse_path")
 	do(r.a.SetSourceValidation(off))
 	send("")

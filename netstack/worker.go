@@ -6,9 +6,6 @@ package netstack
 import (
 	"errors"
 	"net"
-	"net/netip"
-
-	"github.com/gaissmai/bart"
 
 	"github.com/hooknet/hooknet/hooks"
 	"github.com/hooknet/hooknet/packet"
@@ -42,13 +39,7 @@ type worker struct {
 	out      []*packet.Packet // sent at the end of the batch, in order
 	outIface []*Interface     // out[n] leaves by outIface[n]
 
-	last struct { // lookup
-		table *bart.Table[*hop]
-		dst   netip.Addr
-		to    *hop
-	}
-
-	lastSource lastSource
+	routes routeCache // lookup.go
 
 	fragmenter packet.Fragmenter
 
@@ -60,6 +51,7 @@ func (i *Instance) newWorker(queue int) *worker {
 	w := &worker{inst: i, queue: queue}
 	w.visitors.init(&i.points, i.slots.Add(1))
 	w.ctx.Instance = i.id
+	w.routes.init()
 	return w
 }
 
@@ -271,8 +263,6 @@ func (w *worker) flush() (err error) {
 	}
 	w.out, w.outIface = w.out[:0], w.outIface[:0]
 	w.visitors.leave()
-	w.last.table, w.last.to = nil, nil // a table that has been replaced is not kept
-	w.lastSource.table, w.lastSource.from = nil, nil
 	w.inst.stats.publish(&w.n)
 	return err
 }
@@ -324,14 +314,4 @@ func writeReason(err error) hooks.Reason {
 	default:
 		return packet.ReasonDeviceWrite
 	}
-}
-
-// lookup is the route lookup of packets. It remembers the last answer until the end of the batch: packets come in flows.
-func (w *worker) lookup(dst netip.Addr) *hop {
-	table := w.inst.fib.table.Load()
-	if table != w.last.table || dst != w.last.dst {
-		to, _ := table.Lookup(dst)
-		w.last.table, w.last.dst, w.last.to = table, dst, to
-	}
-	return w.last.to
 }

@@ -16,6 +16,8 @@ const (
 	// the largest IP packet.
 	MinMTU = 68
 	MaxMTU = 65535
+	// MaxMetric is the largest metric of a route.
+	MaxMetric = 1<<31 - 1
 	// MinMTU6 is the least MTU of a link that carries IPv6 (RFC 8200 section 5), in bytes.
 	MinMTU6 = 1280
 	// DefaultMTU is the MTU of an interface or cable that gives none, in bytes.
@@ -82,6 +84,7 @@ type Route struct {
 	Interface   string     // an interface or cable end of the instance; empty unless Type is RouteUnicast
 	Gateway     netip.Addr // of the destination's family; the zero Addr: straight to the other end of the interface
 	MTU         int        // in bytes, at most that of the interface; 0: that of the interface
+	Metric      uint32     // at most MaxMetric; of the routes to one destination, which have different ones, the lowest is in force
 }
 
 // Cable is an in-memory link between two different instances.

@@ -73,6 +73,7 @@ func TestExample(t *testing.T) {
 				{Destination: prefix("10.9.0.0/16"), Interface: "cable0", Gateway: address("10.0.12.2")},
 				{Destination: prefix("fd00:9::/48"), Interface: "cable0", MTU: 1400},
 				{Destination: prefix("10.66.0.0/16"), Type: config.RouteBlackhole},
+				{Destination: prefix("fd00:9::/48"), Type: config.RouteUnreachable, Metric: 100},
 				{Destination: prefix("10.67.0.0/16"), Type: config.RouteUnreachable},
 				{Destination: prefix("10.68.0.0/16"), Type: config.RouteProhibit},
 			},
@@ -198,6 +199,16 @@ func TestDefaultRoute(t *testing.T) {
 		if diff := cmp.Diff(test.want, destinations); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
+	}
+}
+
+func TestRouteMetric(t *testing.T) {
+	got, err := config.Parse("f", []byte("instances: [{name: r, routes: [{to: 10.0.0.0/8, type: blackhole, metric: 2147483647}, {to: 10.0.0.0/8, type: prohibit}]}]"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := got.Instances[0].Routes; len(r) != 2 || r[0].Metric != config.MaxMetric || r[1].Metric != 0 {
+		t.Errorf("%+v", r)
 	}
 }
 
@@ -346,13 +357,18 @@ func checkPromises(t *testing.T, got *config.Config) {
 		}
 	}
 	for _, instance := range got.Instances {
-		destinations := map[netip.Prefix]bool{}
+		type row struct {
+			destination netip.Prefix
+			metric      uint32
+		}
+		rows := map[row]bool{}
 		for _, route := range instance.Routes {
 			checkRoute(t, route.Destination, route.Gateway)
-			if destinations[route.Destination] {
-				t.Errorf("two routes to %s", route.Destination)
+			at := row{route.Destination, route.Metric}
+			if rows[at] {
+				t.Errorf("two routes to %s with metric %d", route.Destination, route.Metric)
 			}
-			destinations[route.Destination] = true
+			rows[at] = true
 			if (route.Type == config.RouteUnicast) != links[instance.Name][route.Interface] {
 				t.Errorf("%s route out of interface %q", route.Type, route.Interface)
 			}

@@ -20,13 +20,17 @@ var (
 
 // instanceRoutes checks the routes of an instance, when all its links are known.
 func (c *checker) instanceRoutes(raw rawInstance, s *scope) []Route {
-	first := make(map[netip.Prefix]*yaml.Node)
+	type row struct {
+		destination netip.Prefix
+		metric      uint32
+	}
+	first := make(map[row]*yaml.Node)
 	var routes []Route
 	for _, r := range raw.routes {
 		if !c.routeWords(r) {
 			continue
 		}
-		route := Route{At: c.position(r.node), Type: r.kind.val, Gateway: r.via.val, MTU: r.mtu.val}
+		route := Route{At: c.position(r.node), Type: r.kind.val, Gateway: r.via.val, MTU: r.mtu.val, Metric: uint32(r.metric.val)}
 		var addresses []netip.Prefix
 		switch {
 		case r.kind.node != nil && !r.kind.ok: // it was refused already
@@ -39,11 +43,12 @@ func (c *checker) instanceRoutes(raw rawInstance, s *scope) []Route {
 			c.noEgress(r)
 		}
 		for _, destination := range destinations(r, addresses) {
-			if earlier := first[destination]; earlier != nil {
-				c.again(r.to.node, r.to.path, "a route to "+destination.String(), "one route to each destination", earlier)
+			at := row{destination, route.Metric}
+			if earlier := first[at]; earlier != nil {
+				c.again(r.to.node, r.to.path, "a route to "+destination.String(), "one route to each destination and metric", earlier)
 				continue
 			}
-			first[destination] = r.to.node
+			first[at] = r.to.node
 			if r.mtu.ok && r.mtu.val < MinMTU6 && destination.Addr().Is6() {
 				c.problem(r.mtu.node, r.mtu.path, describe(r.mtu.node), fmt.Sprintf("at least %d for an IPv6 route (RFC 8200 section 5)", MinMTU6))
 			}

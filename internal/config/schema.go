@@ -55,6 +55,8 @@ type (
 		kind value[RouteType]
 		link value[string]
 		mtu  value[int]
+
+		metric value[int]
 	}
 	rawCable struct {
 		node *yaml.Node
@@ -139,6 +141,7 @@ func (d *decoder) route(node *yaml.Node, path string) rawRoute {
 		"type":      choice(d, &raw.kind, routeTypeNames[:]),
 		"interface": text(d, &raw.link, deviceNameRule, parseDeviceName),
 		"mtu":       number(d, &raw.mtu, MinMTU, MaxMTU),
+		"metric":    number(d, &raw.metric, 0, MaxMetric),
 	})
 	return raw
 }

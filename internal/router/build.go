@@ -155,6 +155,7 @@ func (b *builder) addRoutes(context.Context) error {
 				Interface:   r.Interface,
 				Gateway:     r.Gateway,
 				MTU:         r.MTU,
+				Metric:      r.Metric,
 			}
 		}
 		if instance.AddRoutes(routes...) == nil {
