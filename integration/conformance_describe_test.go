@@ -189,8 +189,9 @@ func icmpErrorAbout(p received, in []byte) string {
 		return ""
 	}
 	quote := message[8:]
-	if name == "redirect" {
-		in = forwardedForm(in) // Linux has it ready to send then
+	if !bytes.HasPrefix(in, quote) {
+		in = forwardedForm(in)
+		usual += ", decremented"
 	}
 	if name == "" || len(quote) < 20 || !bytes.HasPrefix(in, quote) {
 		return ""

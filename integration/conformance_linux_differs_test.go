@@ -61,8 +61,46 @@ var linuxDiffers = map[string]difference{
 		"Linux clears what follows the End option; hooknet changes nothing that it need not.",
 	},
 	"RFC 1812 5.2.7.2 back by the same interface": {
-		[]string{"left: redirect to 10.0.1.99 quoting all", "left: forwarded"},
+		[]string{"left: redirect to 10.0.1.99 quoting all, decremented", "left: forwarded"},
 		"A TUN device is point to point: there is no neighbour to which the sender could turn instead. Linux does not look at that.",
+	},
+
+	"RFC 4443 3.2 too big for a route": {
+		[]string{"left: too big mtu 1300 quoting 1232 bytes, decremented"},
+		"Linux quotes the packet with a hop limit less one. hooknet quotes what came, which is what its sender knows.",
+	},
+	"RFC 8200 4 two hop-by-hop headers": {
+		passed, "Linux does not look past the first. RFC 8200 section 4: a next header of 0 anywhere but in the IPv6 header is to be answered.",
+	},
+	"RFC 5095 3 routing header 0": {
+		passed, "Linux refuses it as a destination only. To a router it is what a source route is in IPv4, and as harmful: off by default (RFC 5095 section 4.2).",
+	},
+	"RFC 4443 2.4 hop limit 1, redirect": {
+		[]string{"left: time exceeded quoting all"},
+		"RFC 4443 section 2.4 (e.2): no error about a redirect. Linux looks for errors only, by their type.",
+	},
+	"RFC 4443 3.1 unreachable route": {
+		[]string{"left: no route quoting all"},
+		"There is a route, and it says unreachable: code 3, as Host Unreachable in IPv4. Linux has code 0 for it.",
+	},
+	"RFC 4291 2.5.6 to fe80::99": {
+		[]string{"left: forwarded"},
+		"Linux may pass it on to another host on the link it came by. Behind a point-to-point device there is none but the sender.",
+	},
+	"RFC 4291 2.5.6 from fe80::1 to fe80::99": {
+		[]string{"left: forwarded"},
+		"Linux may pass it on to another host on the link it came by. Behind a point-to-point device there is none but the sender.",
+	},
+	"RFC 4291 2.5.5.2 from a mapped address": {
+		passed, "RFC 6890 section 2.2.3: IPv4-mapped addresses are neither sources nor forwarded. Linux refuses them at sockets only.",
+	},
+	"RFC 4291 2.5.5.2 to a mapped address": {
+		[]string{"left: no route quoting all"},
+		"Linux looks it up like any other address. RFC 6890 section 2.2.3: not to be forwarded.",
+	},
+	"RFC 4291 2.5.2 to ::": {
+		[]string{"left: no route quoting all"},
+		"Linux looks it up like any other address. It is none: RFC 4291 section 2.5.2.",
 	},
 }
 

@@ -91,8 +91,8 @@ var systems = []struct {
 }
 
 var routerAddresses = [2][]netip.Prefix{
-	testbed.Prefixes(testbed.Left4+"/24", testbed.Left6+"/64"),
-	testbed.Prefixes(testbed.Right4+"/24", testbed.Right6+"/64"),
+	testbed.Prefixes(testbed.Left4+"/24", testbed.Left6+"/64", "fe80::1:1/64"),
+	testbed.Prefixes(testbed.Right4+"/24", testbed.Right6+"/64", "fe80::2:1/64"),
 }
 
 // newHooknet makes a router of hooknet. The hosts' kernels have no addresses and no IPv6: they say nothing.

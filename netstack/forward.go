@@ -25,7 +25,9 @@ func (w *worker) forward(in *Interface, p *packet.Packet, to *hop) {
 	if reason := forwardable(in, p); reason != hooks.ReasonNone {
 		switch {
 		case reason == packet.ReasonLinkLocal:
-			w.icmpError(in, p, icmpBeyondScope, 0)
+			if !p.Destination().IsLinkLocalUnicast() { // RFC 4443 section 3.1: it is about the source's scope
+				w.icmpError(in, p, icmpBeyondScope, 0)
+			}
 		case p.Problem() != packet.ProblemNone:
 			w.icmpError(in, p, icmpParameterProblem, p.ProblemPointer())
 		}

@@ -119,8 +119,8 @@ func (w *worker) icmpError(in *Interface, p *packet.Packet, kind icmpKind, about
 func (w *worker) errorAllowed(in *Interface, p *packet.Packet, kind icmpKind) bool {
 	src, dst := p.Source(), p.Destination()
 	switch {
-	case p.IsFragment() && p.FragmentOffset() != 0:
-		return false
+	case p.IsFragment() && p.FragmentOffset() != 0 && (dst.Is4() || p.TransportProtocol() == uint8(header.ICMPv6ProtocolNumber)):
+		return false // RFC 4443 allows them; but whether an ICMPv6 message is an error its later fragments do not tell
 	case src.IsUnspecified(), src.IsMulticast(), src.IsLoopback(), src == limitedBroadcast:
 		return false
 	case dst == limitedBroadcast:
@@ -158,10 +158,10 @@ func isICMPError(p *packet.Packet) bool {
 	return false
 }
 
-// errorSource chooses the source of an error: the address of the interface that the error leaves by (RFC 1812 section
-// 4.3.2.4), else of the one that the packet came by, else any.
+// errorSource chooses the source of an error: for IPv4 the address of the interface that the error leaves by (RFC 1812
+// section 4.3.2.4), for IPv6, where there is a choice, of the one that the packet came by, which tells traceroute more (RFC
+// 4443 section 2.2); else the other of the two, else any.
 func (w *worker) errorSource(in *Interface, to netip.Addr) netip.Addr {
-	is4 := to.Is4()
 	var out *Interface
 	if h := w.lookup(to); h != nil {
 		if h.kind == hopLocal {
@@ -169,7 +169,17 @@ func (w *worker) errorSource(in *Interface, to netip.Addr) netip.Addr {
 		}
 		out = h.iface
 	}
-	return w.inst.address(is4, out, in)
+	if to.Is4() {
+		return w.inst.address(true, out, in)
+	}
+	if in != nil && to.IsLinkLocalUnicast() { // RFC 6724 section 5, rule 2
+		for _, p := range in.Addresses() {
+			if p.Addr().Is6() && p.Addr().IsLinkLocalUnicast() {
+				return p.Addr()
+			}
+		}
+	}
+	return w.inst.address(false, in, out)
 }
 
 // address returns the address that the router goes by: the first of the first of these interfaces that has one (nil has

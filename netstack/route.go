@@ -16,7 +16,7 @@ type RouteType uint8
 const (
 	Unicast     RouteType = iota // goes out by the route's interface
 	Blackhole                    // dropped in silence
-	Unreachable                  // dropped, the sender is told Host Unreachable (IPv6: no route)
+	Unreachable                  // dropped, the sender is told Host Unreachable (IPv6: Address Unreachable)
 	Prohibit                     // dropped, the sender is told Administratively Prohibited
 )
 
