@@ -73,12 +73,11 @@ func (i *Instance) dialPing(ctx context.Context, network, address string) (net.C
 	if err != nil {
 		return nil, &net.OpError{Op: "dial", Net: network, Err: fmt.Errorf("address %q: %w", address, err)}
 	}
-	protocol := icmp.ProtocolNumber4
+	transport := icmp.ProtocolNumber4
 	if remote.Is6() {
-		protocol = icmp.ProtocolNumber6
+		transport = icmp.ProtocolNumber6
 	}
-	local := tcpip.FullAddress{Addr: toAddress(i.sourceFor(remote))}
-	c, err := i.dialDatagram(protocol, local, i.fullAddress(netip.AddrPortFrom(remote, 0)), protocolOf(remote))
+	c, err := i.dialDatagram("ping", transport, netip.AddrPortFrom(remote, 0))
 	if err != nil {
 		return nil, &net.OpError{Op: "dial", Net: network, Addr: &net.IPAddr{IP: remote.AsSlice(), Zone: remote.Zone()}, Err: err}
 	}

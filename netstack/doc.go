@@ -47,6 +47,11 @@
 // Instance.Protocol gives a handle on IPv4, IPv6 or ARP, whose accessors tell of interfaces, addresses, routes and
 // checksums: the netinfo(9F) of the original (protocol.go, netinfo.go). They read the same snapshots as the packet path.
 //
+// # Socket points
+//
+// The sockets of the host stack have hook points of package hhook: created, has received, is to send, closed
+// (socketpoints.go). They stand beside the packet's way: they see what a program sends and receives, not packets.
+//
 // # Ownership
 //
 // The device fills a packet that belongs to the worker, and the worker passes it from stage to stage; it ends by being

@@ -57,6 +57,7 @@ type Instance struct {
 	hhook         *hhook.Points
 	helpers       *khelp.Helpers
 	tcpIn, tcpOut *hhook.Point
+	sockets       sockets
 	now           func() time.Duration
 
 	budget Budget
@@ -129,6 +130,9 @@ func New(cfg Config) (*Instance, error) {
 		return nil, opError("new instance", cfg.Name, err)
 	}
 	if err := i.openTCPPoints(cfg); err != nil {
+		return nil, opError("new instance", cfg.Name, err)
+	}
+	if err := i.sockets.register(i.hhook, i.helpers); err != nil {
 		return nil, opError("new instance", cfg.Name, err)
 	}
 	host, err := newHostStack(i)
@@ -208,7 +212,7 @@ func (i *Instance) Shutdown() {
 
 // Close ends all connections, closes all interfaces and their devices, and returns when every goroutine of the instance
 // has ended. Hooks still registered simply stop being called, kstats are deleted; both are named in the log. Further calls
-// wait for the first. It must not be called from inside a hook of a packet event. Called from inside a hook of NIC_EVENTS it
+// wait for the first. It must not be called from inside a hook of a packet event, or on a socket point. Called from inside a hook of NIC_EVENTS it
 // does not wait for that hook, and the events behind are lost; else they are delivered before it returns.
 func (i *Instance) Close() error {
 	i.mu.Lock()
@@ -226,6 +230,7 @@ func (i *Instance) Close() error {
 	close(i.closing)
 	i.injectIn.close()
 	i.injectOut.close()
+	i.sockets.close()
 	i.host.close() // connections are reset while their packets can still leave
 	var errs []error
 	for f := range i.Interfaces() {

@@ -56,38 +56,51 @@ func (i *Instance) Dial(ctx context.Context, network, address string) (net.Conn,
 	if err != nil {
 		return nil, &net.OpError{Op: "dial", Net: network, Err: fmt.Errorf("address %q: %w", address, err)}
 	}
-	local := tcpip.FullAddress{Addr: toAddress(i.sourceFor(remote.Addr()))}
-	to := i.fullAddress(remote)
-	protocol := protocolOf(remote.Addr())
 	if strings.HasPrefix(network, "udp") {
-		c, err := i.dialDatagram(udp.ProtocolNumber, local, to, protocol)
+		c, err := i.dialDatagram("udp", udp.ProtocolNumber, remote)
 		if err != nil {
 			return nil, &net.OpError{Op: "dial", Net: network, Addr: net.UDPAddrFromAddrPort(remote), Err: err}
 		}
 		return c, nil
 	}
-	c, err := i.dialTCP(ctx, local, to, protocol)
+	c, err := i.dialTCP(ctx, remote)
 	if err != nil {
 		return nil, &net.OpError{Op: "dial", Net: network, Addr: net.TCPAddrFromAddrPort(remote), Err: err}
 	}
 	return c, nil
 }
 
-// dialTCP connects; the endpoint is closed on every error.
-func (i *Instance) dialTCP(ctx context.Context, local, remote tcpip.FullAddress, protocol tcpip.NetworkProtocolNumber) (net.Conn, error) {
+// dialTCP makes a socket and connects it.
+func (i *Instance) dialTCP(ctx context.Context, remote netip.AddrPort) (net.Conn, error) {
+	socket, err := i.sockets.add("tcp", remote)
+	if err != nil {
+		return nil, err
+	}
+	c, err := i.connectTCP(ctx, remote)
+	if err != nil {
+		socket.close()
+		return nil, err
+	}
+	socket.bound(c.LocalAddr())
+	c.socket = socket
+	return c, nil
+}
+
+// connectTCP connects; the endpoint is closed on every error.
+func (i *Instance) connectTCP(ctx context.Context, remote netip.AddrPort) (*tcpConn, error) {
 	var queue waiter.Queue
-	ep, terr := i.host.stack.NewEndpoint(tcp.ProtocolNumber, protocol, &queue)
+	ep, terr := i.host.stack.NewEndpoint(tcp.ProtocolNumber, protocolOf(remote.Addr()), &queue)
 	if terr != nil {
 		return nil, errnoOf(terr)
 	}
 	entry, writable := waiter.NewChannelEntry(waiter.WritableEvents)
 	queue.EventRegister(&entry)
 	defer queue.EventUnregister(&entry)
-	if local.Addr.Len() != 0 {
-		terr = ep.Bind(local)
+	if local := i.sourceFor(remote.Addr()); local.IsValid() {
+		terr = ep.Bind(tcpip.FullAddress{Addr: toAddress(local)})
 	}
 	if terr == nil {
-		terr = ep.Connect(remote)
+		terr = ep.Connect(i.fullAddress(remote))
 	}
 	if _, started := terr.(*tcpip.ErrConnectStarted); started {
 		select {
@@ -111,15 +124,31 @@ func (i *Instance) dialTCP(ctx context.Context, local, remote tcpip.FullAddress,
 	return &tcpConn{TCPConn: gonet.NewTCPConn(&queue, ep)}, nil
 }
 
-// dialDatagram connects a UDP or ping socket; the endpoint is closed on every error.
-func (i *Instance) dialDatagram(transport tcpip.TransportProtocolNumber, local, remote tcpip.FullAddress, protocol tcpip.NetworkProtocolNumber) (net.Conn, error) {
+// dialDatagram makes a UDP or ping socket and connects it.
+func (i *Instance) dialDatagram(network string, transport tcpip.TransportProtocolNumber, remote netip.AddrPort) (net.Conn, error) {
+	socket, err := i.sockets.add(network, remote)
+	if err != nil {
+		return nil, err
+	}
+	c, err := i.connectDatagram(transport, remote)
+	if err != nil {
+		socket.close()
+		return nil, err
+	}
+	socket.bound(c.LocalAddr())
+	c.socket = socket
+	return c, nil
+}
+
+// connectDatagram connects; the endpoint is closed on every error.
+func (i *Instance) connectDatagram(transport tcpip.TransportProtocolNumber, remote netip.AddrPort) (*udpConn, error) {
 	queue := new(waiter.Queue)
-	ep, terr := i.host.stack.NewEndpoint(transport, protocol, queue)
+	ep, terr := i.host.stack.NewEndpoint(transport, protocolOf(remote.Addr()), queue)
 	if terr != nil {
 		return nil, errnoOf(terr)
 	}
-	if terr = ep.Bind(local); terr == nil {
-		terr = ep.Connect(remote)
+	if terr = ep.Bind(tcpip.FullAddress{Addr: toAddress(i.sourceFor(remote.Addr()))}); terr == nil {
+		terr = ep.Connect(i.fullAddress(remote))
 	}
 	if terr == nil {
 		terr = i.stillBound(ep)
@@ -144,10 +173,26 @@ func (i *Instance) Listen(network, address string) (net.Listener, error) {
 	if err != nil {
 		return nil, &net.OpError{Op: "listen", Net: network, Err: fmt.Errorf("address %q: %w", address, err)}
 	}
+	socket, err := i.sockets.addListener("tcp")
+	if err != nil {
+		return nil, &net.OpError{Op: "listen", Net: network, Addr: net.TCPAddrFromAddrPort(at), Err: err}
+	}
+	l, err := i.listenTCP(network, at)
+	if err != nil {
+		socket.close()
+		return nil, &net.OpError{Op: "listen", Net: network, Addr: net.TCPAddrFromAddrPort(at), Err: err}
+	}
+	socket.bound(l.Addr())
+	l.socket = socket
+	return l, nil
+}
+
+// listenTCP listens; the endpoint is closed on every error.
+func (i *Instance) listenTCP(network string, at netip.AddrPort) (*listener, error) {
 	queue := new(waiter.Queue)
 	ep, err := i.bound(tcp.ProtocolNumber, network, at, queue)
 	if err != nil {
-		return nil, &net.OpError{Op: "listen", Net: network, Addr: net.TCPAddrFromAddrPort(at), Err: err}
+		return nil, err
 	}
 	terr := ep.Listen(listenBacklog)
 	if terr == nil {
@@ -155,7 +200,7 @@ func (i *Instance) Listen(network, address string) (net.Listener, error) {
 	}
 	if terr != nil {
 		ep.Close()
-		return nil, &net.OpError{Op: "listen", Net: network, Addr: net.TCPAddrFromAddrPort(at), Err: errnoOf(terr)}
+		return nil, errnoOf(terr)
 	}
 	return &listener{TCPListener: gonet.NewTCPListener(i.host.stack, queue, ep), inst: i}, nil
 }
@@ -173,14 +218,30 @@ func (i *Instance) ListenPacket(network, address string) (net.PacketConn, error)
 	if err != nil {
 		return nil, &net.OpError{Op: "listen", Net: network, Err: fmt.Errorf("address %q: %w", address, err)}
 	}
-	queue := new(waiter.Queue)
-	ep, err := i.bound(udp.ProtocolNumber, network, at, queue)
+	socket, err := i.sockets.add("udp", netip.AddrPort{})
 	if err != nil {
 		return nil, &net.OpError{Op: "listen", Net: network, Addr: net.UDPAddrFromAddrPort(at), Err: err}
 	}
+	c, err := i.listenUDP(network, at)
+	if err != nil {
+		socket.close()
+		return nil, &net.OpError{Op: "listen", Net: network, Addr: net.UDPAddrFromAddrPort(at), Err: err}
+	}
+	socket.bound(c.LocalAddr())
+	c.socket = socket
+	return c, nil
+}
+
+// listenUDP binds; the endpoint is closed on every error.
+func (i *Instance) listenUDP(network string, at netip.AddrPort) (*udpConn, error) {
+	queue := new(waiter.Queue)
+	ep, err := i.bound(udp.ProtocolNumber, network, at, queue)
+	if err != nil {
+		return nil, err
+	}
 	if terr := i.stillBound(ep); terr != nil {
 		ep.Close()
-		return nil, &net.OpError{Op: "listen", Net: network, Addr: net.UDPAddrFromAddrPort(at), Err: errnoOf(terr)}
+		return nil, errnoOf(terr)
 	}
 	return i.newUDPConn(queue, ep), nil
 }
@@ -311,124 +372,6 @@ func parseAddress(network, address string) (netip.AddrPort, error) {
 	return netip.AddrPortFrom(a, uint16(number)), nil
 }
 
-// A tcpConn is gonet's with errors that the net package's users know.
-type tcpConn struct {
-	*gonet.TCPConn
-	closed atomic.Bool
-}
-
-func (c *tcpConn) Read(b []byte) (int, error) {
-	n, err := c.TCPConn.Read(b)
-	return n, translateOpen(err, &c.closed)
-}
-
-func (c *tcpConn) Write(b []byte) (int, error) {
-	n, err := c.TCPConn.Write(b)
-	return n, translateOpen(err, &c.closed)
-}
-
-func (c *tcpConn) CloseRead() error  { return translateOpen(c.TCPConn.CloseRead(), &c.closed) }
-func (c *tcpConn) CloseWrite() error { return translateOpen(c.TCPConn.CloseWrite(), &c.closed) }
-
-func (c *tcpConn) Close() error {
-	if c.closed.Swap(true) {
-		return net.ErrClosed
-	}
-	return c.TCPConn.Close()
-}
-
-// A udpConn, of a UDP or ping socket, is gonet's with errors that the net package's users know.
-type udpConn struct {
-	*gonet.UDPConn
-	inst   *Instance
-	closed atomic.Bool
-}
-
-// newUDPConn makes a connection of an endpoint. gonet's reads wait for data alone; here an error, such as that of an ICMP
-// message, ends their wait too.
-func (i *Instance) newUDPConn(queue *waiter.Queue, ep tcpip.Endpoint) *udpConn {
-	onError := new(waiter.Entry)
-	onError.Init(wakeReaders{queue}, waiter.EventErr)
-	queue.EventRegister(onError)
-	return &udpConn{UDPConn: gonet.NewUDPConn(queue, newDatagramEndpoint(queue, ep)), inst: i}
-}
-
-// wakeReaders listens for errors of an endpoint.
-type wakeReaders struct{ queue *waiter.Queue }
-
-// NotifyEvent runs with the queue's lock held, which Notify takes again.
-func (w wakeReaders) NotifyEvent(waiter.EventMask) { go w.queue.Notify(waiter.ReadableEvents) }
-
-func (c *udpConn) Read(b []byte) (int, error) {
-	n, err := c.UDPConn.Read(b)
-	return n, c.translate(err)
-}
-
-func (c *udpConn) ReadFrom(b []byte) (int, net.Addr, error) {
-	n, from, err := c.UDPConn.ReadFrom(b)
-	return n, from, c.translate(err)
-}
-
-func (c *udpConn) Write(b []byte) (int, error) {
-	n, err := c.UDPConn.Write(b)
-	return n, c.translate(err)
-}
-
-func (c *udpConn) WriteTo(b []byte, to net.Addr) (int, error) {
-	if _, ok := to.(*net.UDPAddr); !ok {
-		return 0, &net.OpError{Op: "write", Net: "udp", Addr: to, Err: fmt.Errorf("address of type %T; expected *net.UDPAddr", to)}
-	}
-	n, err := c.UDPConn.WriteTo(b, to)
-	return n, c.translate(err)
-}
-
-// translate is translateOpen, for a socket that may also have lost its address.
-func (c *udpConn) translate(err error) error {
-	if err != nil && !c.closed.Load() && isEnded(err) {
-		return c.inst.ended("udp", err)
-	}
-	return translateOpen(err, &c.closed)
-}
-
-func (c *udpConn) Close() error {
-	if c.closed.Swap(true) {
-		return net.ErrClosed
-	}
-	return c.UDPConn.Close()
-}
-
-type listener struct {
-	*gonet.TCPListener
-	inst   *Instance
-	closed atomic.Bool
-}
-
-func (l *listener) Accept() (net.Conn, error) {
-	for {
-		c, err := l.TCPListener.Accept()
-		switch {
-		case err == nil:
-			if conn := c.(*gonet.TCPConn); l.inst.isLocal(localAddr(conn)) {
-				return &tcpConn{TCPConn: conn}, nil
-			}
-			_ = c.Close() // its address was taken away while it waited
-		case l.closed.Load():
-			return nil, translateOpen(net.ErrClosed, &l.closed)
-		case isEnded(err):
-			return nil, l.inst.ended("tcp", err)
-		default:
-			return nil, translateOpen(err, &l.closed)
-		}
-	}
-}
-
-func localAddr(c *gonet.TCPConn) netip.Addr {
-	if a, ok := c.LocalAddr().(*net.TCPAddr); ok {
-		return a.AddrPort().Addr().Unmap()
-	}
-	return netip.Addr{}
-}
-
 // isEnded reports whether an error is what gonet answers on an endpoint that is closed.
 func isEnded(err error) bool {
 	var op *net.OpError
@@ -450,14 +393,6 @@ func (i *Instance) ended(network string, err error) error {
 		op.Err = net.ErrClosed
 	}
 	return op
-}
-
-func (l *listener) Close() error {
-	if l.closed.Swap(true) {
-		return net.ErrClosed
-	}
-	l.TCPListener.Shutdown() // wakes Accept
-	return l.TCPListener.Close()
 }
 
 // translateOpen translates an error of a socket; after our own Close it is net.ErrClosed.
