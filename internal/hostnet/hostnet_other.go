@@ -8,6 +8,7 @@ package hostnet
 import (
 	"context"
 	"fmt"
+	"os"
 	"runtime"
 )
 
@@ -21,6 +22,12 @@ func Current() (*Namespace, error) { return nil, errOther }
 
 // Open returns an error that is ErrUnsupported.
 func Open(string) (*Namespace, error) { return nil, errOther }
+
+// FromFile returns a Namespace of no use.
+func FromFile(string, *os.File) *Namespace { return &Namespace{} }
+
+// File returns nil.
+func (n *Namespace) File() *os.File { return nil }
 
 // New returns an error that is ErrUnsupported.
 func New() (*Namespace, error) { return nil, errOther }

@@ -56,6 +56,14 @@ func Open(name string) (*Namespace, error) {
 	return n, nil
 }
 
+// FromFile takes over a namespace that another program has open and passed on, as
+// File says. The name is for messages.
+func FromFile(name string, file *os.File) *Namespace { return &Namespace{name: name, file: file} }
+
+// File returns the open namespace, to pass it on to a program as one of the ExtraFiles
+// of exec.Cmd. It remains the Namespace's own: not to be closed.
+func (n *Namespace) File() *os.File { return n.file }
+
 // New makes an anonymous namespace. It lives as long as it is open, or a device's
 // descriptor, a socket or a process is in it. Its only link, "lo", is down.
 func New() (*Namespace, error) {
