@@ -17,34 +17,38 @@ import (
 // spliceBuffer holds the longest superpacket and its virtio-net header.
 const spliceBuffer = 10 + 64<<10
 
-// TUN is a TUN device with a virtio-net header before every packet, whose reads block
-// in the kernel. A TUN is for one Splice at a time.
+// TUN is a TUN device whose reads block in the kernel. It is for one path at a time.
 type TUN struct {
 	name string
 	fd   int
 }
 
-// OpenTUN creates a device in the network namespace of the calling thread. With
+// OpenTUN creates a device with a virtio-net header before every packet, in the network
+// namespace of the calling thread. With
 // offload, the kernel hands over and takes superpackets and partial checksums, as far
 // as it can: the same as package tun asks for.
 func OpenTUN(name string, offload bool) (*TUN, error) {
+	return openTUN(name, unix.IFF_TUN|unix.IFF_NO_PI|unix.IFF_VNET_HDR, offload)
+}
+
+func openTUN(name string, flags uint16, offload bool) (*TUN, error) {
 	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, &os.PathError{Op: "open", Path: "/dev/net/tun", Err: err}
 	}
 	t := &TUN{name: name, fd: fd}
-	if err := t.setUp(offload); err != nil {
+	if err := t.setUp(flags, offload); err != nil {
 		return nil, fmt.Errorf("baseline: device %s: %w", name, errors.Join(err, t.Close()))
 	}
 	return t, nil
 }
 
-func (t *TUN) setUp(offload bool) error {
+func (t *TUN) setUp(flags uint16, offload bool) error {
 	req, err := unix.NewIfreq(t.name)
 	if err != nil {
 		return err
 	}
-	req.SetUint16(unix.IFF_TUN | unix.IFF_NO_PI | unix.IFF_VNET_HDR)
+	req.SetUint16(flags)
 	if err := unix.IoctlIfreq(t.fd, unix.TUNSETIFF, req); err != nil {
 		return os.NewSyscallError("ioctl TUNSETIFF", err)
 	}

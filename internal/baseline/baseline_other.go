@@ -9,16 +9,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"runtime"
 )
 
-var errOther = fmt.Errorf("baseline: splice on %s: %w", runtime.GOOS, errors.ErrUnsupported)
+var errOther = fmt.Errorf("baseline: on %s: %w", runtime.GOOS, errors.ErrUnsupported)
 
 // TUN is a device of Linux.
 type TUN struct{}
 
 // OpenTUN returns an error that is errors.ErrUnsupported.
 func OpenTUN(string, bool) (*TUN, error) { return nil, errOther }
+
+// OpenPlainTUN returns an error that is errors.ErrUnsupported.
+func OpenPlainTUN(string) (*TUN, error) { return nil, errOther }
 
 // Name returns the empty string.
 func (t *TUN) Name() string { return "" }
@@ -28,3 +32,6 @@ func (t *TUN) Close() error { return nil }
 
 // Splice returns an error that is errors.ErrUnsupported.
 func Splice(context.Context, *TUN, *TUN) error { return errOther }
+
+// GVisor returns an error that is errors.ErrUnsupported.
+func GVisor(context.Context, [2]*TUN, [2]netip.Prefix, int) error { return errOther }
