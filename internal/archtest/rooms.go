@@ -89,7 +89,7 @@ var Rooms = []Room{
 	// The command.
 	{
 		Path: "cmd/hooknet",
-		Rooms: with(embedders, "internal/baseline", "internal/capture", "internal/config",
+		Rooms: with(embedders, "internal/bench", "internal/capture", "internal/config",
 			"internal/control", "internal/demo", "internal/hostnet", "internal/metrics", "internal/rootless", "internal/router"),
 		Packages:  []string{"github.com/spf13/cobra/...", "github.com/spf13/pflag", system, networking, "golang.org/x/sync/..."},
 		TestRooms: []string{"integration/testbed"},
@@ -113,6 +113,12 @@ var Rooms = []Room{
 
 	// Small things with one job each.
 	{Path: "internal/archtest"},
+	{
+		Path:      "internal/bench",
+		Rooms:     with(embedders, "internal/baseline", "internal/hostnet"),
+		Packages:  []string{system},
+		TestRooms: []string{"internal/leaktest"},
+	},
 	{Path: "internal/capture", Rooms: embedders, Packages: []string{"github.com/gopacket/gopacket/...", "golang.org/x/net/bpf"}},
 	{Path: "internal/config", Packages: []string{"go.yaml.in/yaml/v3"}},
 	{Path: "internal/control", Rooms: embedders},
