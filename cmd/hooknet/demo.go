@@ -14,7 +14,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hooknet/hooknet/internal/demo"
-	"github.com/hooknet/hooknet/internal/rootless"
 )
 
 func newDemoCommand(env environment) *cobra.Command {
@@ -31,7 +30,9 @@ namespaces and open /dev/net/tun.`,
 			if options.transfer <= 0 {
 				return &statusError{statusUsage, fmt.Errorf("--transfer %v: expected a time to send for, such as 2s", options.transfer)}
 			}
-			err := runDemo(cmd.Context(), env, options)
+			err := withNamespaces(cmd.Context(), env, "the demonstration", func() error {
+				return runDemo(cmd.Context(), env, options)
+			})
 			var told *statusError
 			if err != nil && options.asJSON && !errors.As(err, &told) {
 				none := demo.Report{Error: err.Error(), Hooks: []demo.Hook{}, Checks: []demo.Check{}, Drops: map[string]uint64{}, NICEvents: []demo.NICEvent{}}
@@ -50,20 +51,8 @@ type demoOptions struct {
 	transfer time.Duration
 }
 
-// runDemo shows the demonstration, in a copy of this program if this one has not the rights.
+// runDemo shows the demonstration.
 func runDemo(ctx context.Context, env environment, options demoOptions) error {
-	switch err := rootless.Check(); {
-	case errors.Is(err, rootless.ErrUnprivileged):
-		status, err := rootless.Rerun(ctx, rootless.Program{
-			Args: env.args, Stdin: env.stdin, Stdout: env.stdout, Stderr: env.stderr,
-		})
-		if err == nil && status != 0 {
-			err = &statusError{status: status}
-		}
-		return cannotDemo(err)
-	case err != nil:
-		return cannotDemo(err)
-	}
 	p := newProgress(env)
 	report, err := demo.Run(ctx, demo.Config{Transfer: options.transfer, Progress: p.step})
 	p.done()
@@ -77,18 +66,6 @@ func runDemo(ctx context.Context, env environment, options demoOptions) error {
 	}
 	if err == nil && !report.OK {
 		err = &statusError{status: statusFailure}
-	}
-	return err
-}
-
-// cannotDemo says why there is no demonstration on this machine.
-func cannotDemo(err error) error {
-	var missing *rootless.MissingError
-	switch {
-	case errors.As(err, &missing):
-		return fmt.Errorf("the demonstration cannot run here\n\n%w", err)
-	case errors.Is(err, errors.ErrUnsupported):
-		return fmt.Errorf("the demonstration needs Linux: %w", err)
 	}
 	return err
 }

@@ -27,6 +27,7 @@ func systemEnvironment() environment {
 
 // commands make the subcommands; each is one function in a file of its own.
 var commands = []func(environment) *cobra.Command{
+	newBenchCommand,
 	newDemoCommand,
 	newRunCommand,
 	newVersionCommand,
