@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 
 	"github.com/hooknet/hooknet/packet"
 	"github.com/hooknet/hooknet/tun"
@@ -23,6 +24,7 @@ type link struct {
 	watcher  tun.LinkWatcher // dev, if it tells how its host's side is doing; else nil
 	first    tun.LinkState   // what it told first
 	wasUp    bool            // the host's side has been up; from then on changes are news to an operator
+	started  atomic.Bool     // packets may be sent; not yet while ReplaceDevice waits for the device before
 
 	goroutines sync.WaitGroup
 }
@@ -169,6 +171,7 @@ func (f *Interface) start(l *link) {
 	if l == nil {
 		return
 	}
+	l.started.Store(true)
 	for queue := range l.queues {
 		l.goroutines.Go(func() { f.inst.newWorker(queue).readLoop(f, l) })
 	}
@@ -235,7 +238,8 @@ func (f *Interface) lostDevice(l *link, err error) {
 }
 
 // ReplaceDevice gives the interface another device, in the place of one that is gone or that still works. Addresses,
-// routes, sockets and hooks are untouched; what is sent before the new device takes over is dropped and counted. The old
+// routes, sockets and hooks are untouched; what is sent before the new device takes over is dropped and counted, and does
+// not take another route. (Nor does it while a device is gone, if there is a Blackhole route of a higher metric.) The old
 // device is closed and its goroutines have ended on return. An MTU that follows the host's is now the new device's. Errors:
 // ErrInvalid, ErrClosed; then the device is still the caller's. It must not be called from inside a hook of a packet event:
 // it waits for running hooks.
@@ -257,7 +261,7 @@ func (f *Interface) ReplaceDevice(dev tun.Device) error {
 		return opError("replace device", f.name, fmt.Errorf("%w: it is the one in use", ErrInvalid))
 	}
 	state := f.State()
-	state.Gone, state.Carrier = true, false
+	state.Carrier = false // routes stay as they are: traffic must not take another way for this moment
 	f.setState(state)
 	old := f.link.Swap(l)
 	i.mu.Unlock()

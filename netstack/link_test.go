@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/netip"
 	"sync"
 	"testing"
 	"time"
@@ -345,6 +346,53 @@ func TestReplaceDeviceThatIsGone(t *testing.T) {
 	right.send(echoRequest(t, right4, b4))
 	right.receive()
 	r.settled(102)
+}
+
+// A slowClosing device takes its time to close.
+type slowClosing struct {
+	tun.Device
+	closing, mayClose chan struct{}
+}
+
+func (d *slowClosing) Close() error {
+	close(d.closing)
+	<-d.mayClose
+	return d.Device.Close()
+}
+
+// While a device takes the place of another, what is for it is dropped: it does not leave by a route with a shorter prefix
+// or a higher metric, which may be one that must not see it.
+func TestReplaceDeviceLeaksNothing(t *testing.T) {
+	r := newRouter(t, netstack.Config{})
+	_, third := thirdInterface(t, r)
+	near, far := tun.Pair(tun.PairConfig{Names: [2]string{"tunnel", ""}})
+	defer far.Close()
+	slow := &slowClosing{near, make(chan struct{}), make(chan struct{})}
+	tunnel, err := r.AddInterface(slow, netstack.InterfaceConfig{})
+	must(t, err)
+	must(t, r.AddRoutes(
+		netstack.Route{Destination: prefix("192.0.2.0/24"), Interface: "tunnel"},
+		netstack.Route{Destination: prefix("192.0.2.0/24"), Interface: "c", Metric: 1},
+		netstack.Route{Destination: prefix("0.0.0.0/0"), Interface: "c"}))
+	again, end := tun.Pair(tun.PairConfig{})
+	replaced := make(chan error)
+	go func() { replaced <- tunnel.ReplaceDevice(again) }()
+	<-slow.closing
+	if s := tunnel.State(); s.Running() || s.Gone || !s.Up {
+		t.Errorf("meanwhile: %+v", s)
+	}
+	secret := udp(t, left4, netip.MustParseAddr("192.0.2.1"), 64, nil)
+	r.left.send(secret)
+	if s := r.settled(1); s.Drops["interface_down"] != 1 {
+		t.Errorf("meanwhile: %+v", s)
+	}
+	third.none()
+	close(slow.mayClose)
+	must(t, <-replaced)
+	right := newWire(t, end)
+	r.left.send(secret)
+	right.receive()
+	third.none()
 }
 
 // A device that works can be exchanged, too, under traffic, and by several at once.

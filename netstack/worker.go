@@ -271,7 +271,7 @@ func (w *worker) flush() (err error) {
 func (w *worker) write(out *Interface, pkts []*packet.Packet) (first error) {
 	sent, bytes, refused := 0, 0, 0
 	to := out.link.Load()
-	if !out.state.Load().usable() {
+	if !to.started.Load() || !out.state.Load().usable() {
 		to = downLink
 	}
 	queue := w.queue
