@@ -61,7 +61,7 @@
 // # Locking
 //
 // The packet path takes no lock: the forwarding table and the lists of hooks, interfaces and addresses are immutable
-// snapshots behind atomic pointers. ICMP errors, which are rate limited, and the host stack's queue are the exceptions.
+// snapshots behind atomic pointers. ICMP errors, whose rate is limited (icmplimit.go), and the host stack's queue are the exceptions.
 // What changes an interface (address.go, link.go) runs under Instance.mu and waits for nobody but a few milliseconds for the
 // host stack's output; whoever waits for hooks to return holds Interface.replacing at most.
 // Lock order: Interface.replacing, Instance.mu, fib.mu or a queue's; protocols.mu is held alone; the hook stack's locks and

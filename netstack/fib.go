@@ -115,8 +115,8 @@ type fibEntry struct {
 // A snapshot is the forwarding table as packets see it. It is immutable.
 type snapshot struct {
 	version uint64
-	table   *bart.Fast[*hop] // the row in force of each prefix
-	hops    []*hop           // by id; there is none with id 0
+	table   *bart.Table[*hop] // the row in force of each prefix
+	hops    []*hop            // by id; there is none with id 0
 }
 
 // A fib is the forwarding table: local addresses, connected subnets and routes in one longest-prefix-match table, so
@@ -141,7 +141,7 @@ type fib struct {
 
 func newFIB(budget int) *fib {
 	f := &fib{budget: budget, contested: make(map[netip.Prefix][]*hop), hops: make(map[hopKey]*hop), byID: make([]*hop, 1, 8), sweepAt: 64}
-	f.current.Store(&snapshot{table: new(bart.Fast[*hop])})
+	f.current.Store(&snapshot{table: new(bart.Table[*hop])})
 	edit := f.edit()
 	for _, s := range special {
 		if err := edit.add(s.prefix, f.share(hopKey{kind: s.kind, row: rowLocal})); err != nil {
@@ -190,7 +190,7 @@ func (f *fib) setByID(id uint16, h *hop) {
 }
 
 // sweep forgets the hops that no row of a table that is about to be published has.
-func (f *fib) sweep(table *bart.Fast[*hop]) {
+func (f *fib) sweep(table *bart.Table[*hop]) {
 	live := make(map[*hop]bool, len(f.hops))
 	for _, h := range table.All() {
 		live[h] = true
@@ -275,7 +275,7 @@ func (f *fib) using(i *Interface) []fibEntry {
 // An edit is a change of the table under way. Nobody sees anything of it before commit; without, it has never been.
 type edit struct {
 	fib       *fib
-	table     *bart.Fast[*hop]
+	table     *bart.Table[*hop]
 	changes   int                     // of table
 	contested map[netip.Prefix][]*hop // what differs from fib.contested; nil where there is nothing any more
 	statics   int

@@ -393,3 +393,50 @@ func TestPartialChecksumIsCompleted(t *testing.T) {
 		t.Errorf("checksum not completed: %+v", s.Offload)
 	}
 }
+
+// RFC 4443 section 2.4 (f), RFC 1812 section 4.3.2.8: a host that provokes all the errors that the router may send leaves
+// another one's traceroute and path MTU discovery complete.
+func TestRFC4443_2_4_f_FloodLeavesOthersTheirErrors(t *testing.T) {
+	r := newRouterMTU(t, netstack.Config{}, 1500, 1400, offloads)
+	for _, c := range []struct{ flooder, other, to netip.Addr }{
+		{left4, netip.MustParseAddr("10.0.1.77"), right4},
+		{left6, netip.MustParseAddr("fd00:1:0:1::77"), right6},
+	} {
+		must(t, r.AddRoute(netstack.Route{Destination: netip.PrefixFrom(c.other, c.other.BitLen()), Interface: "a"}))
+		atFault := func(src netip.Addr) (expired, large []byte) {
+			expired, large = udp(t, src, c.to, 1, nil), udp(t, src, c.to, 64, make([]byte, 1400))
+			if src.Is4() {
+				setDF(large)
+			}
+			return expired, large
+		}
+		expired, large := atFault(c.flooder)
+		received := r.Stats().Received
+		for range 5 {
+			for range 500 {
+				r.left.send(expired)
+				r.left.send(large)
+			}
+			received += 1000
+			r.settled(received)
+		}
+		expired, large = atFault(c.other)
+		const each = 30
+		for range each {
+			r.left.send(expired)
+			r.left.send(large)
+		}
+		r.settled(received + 2*each)
+		flooded, answered := 0, 0
+		for len(r.left.seen) > 0 || answered < 2*each {
+			if r.left.receive().Destination() == c.other {
+				answered++
+			} else {
+				flooded++
+			}
+		}
+		if flooded > 1000 {
+			t.Errorf("%d errors to who provoked 5000", flooded)
+		}
+	}
+}

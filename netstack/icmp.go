@@ -7,7 +7,6 @@ import (
 	"encoding/binary"
 	"net/netip"
 
-	"golang.org/x/time/rate"
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/checksum"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
@@ -60,20 +59,7 @@ const (
 	maxICMP4Size  = 576  // of the whole error, RFC 1812 section 4.3.2.3
 	maxICMP6Size  = 1280 // RFC 4443 section 2.4 (c)
 	icmpTTL       = 64
-
-	icmpRate  = 1000 // errors of one kind per second
-	icmpBurst = 100
 )
-
-// An icmpLimiter bounds the errors of each kind (RFC 1812 section 4.3.2.8, RFC 4443 section 2.4 (f)). Nothing but errors
-// waits for its lock or reads its clock.
-type icmpLimiter [numICMPKinds]*rate.Limiter
-
-func (l *icmpLimiter) init() {
-	for k := range l {
-		l[k] = rate.NewLimiter(icmpRate, icmpBurst)
-	}
-}
 
 // icmpError tells the sender of p what happened to it. p is not changed and stays the caller's. in is the interface that
 // p came by, nil if it is our host stack's. The error goes its own way: through the table and PHYSICAL_OUT, or, if the
@@ -95,7 +81,10 @@ func (w *worker) icmpError(in *Interface, p *packet.Packet, kind icmpKind, about
 	if kind == icmpTooBig && !is4 {
 		about = max(about, minMTU6) // RFC 8200 section 5; hosts ignore less (RFC 8201 section 4)
 	}
-	if typ == (icmpType{}) || !w.errorAllowed(in, p, kind) || !w.inst.icmp[kind].Allow() {
+	if typ == (icmpType{}) || !w.errorAllowed(in, p, kind) {
+		return
+	}
+	if in != nil && !w.inst.icmp.allow(kind, p.Source()) { // our own sockets flood nobody
 		return
 	}
 	src := w.errorSource(in, p.Source())

@@ -73,7 +73,7 @@ var Rooms = []Room{
 	{
 		Path:      "netstack",
 		Rooms:     belowNetstack,
-		Packages:  []string{gvisor, "github.com/gaissmai/bart/...", "golang.org/x/time/rate"},
+		Packages:  []string{gvisor, "github.com/gaissmai/bart/..."},
 		TestRooms: []string{"tun/tuntest", "internal/hostnet", "internal/leaktest"},
 	},
 
