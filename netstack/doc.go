@@ -38,6 +38,10 @@
 // not observed. NIC_EVENTS has its own queue and goroutine (nicevents.go). The packet events of the ARP family can be
 // registered for and never come: TUN devices have no ARP.
 //
+// The TCP points of package hhook see segments beside the events: what is about to be written to a device (flush), what goes from
+// one of our sockets to another (loopbackOut), and what is about to be delivered; tcppoints.go says what they are called with,
+// tcpworker.go when. They follow connections in a table of flows (flow.go, flowtable.go), while something is hooked on them.
+//
 // A packet meets each event at most once. A hook that changes the destination at PHYSICAL_IN changes the route, at
 // FORWARDING and PHYSICAL_OUT it does not. A packet that a hook edited is parsed again. PHYSICAL_OUT sees what goes on the
 // device: fragments one by one, a superpacket whole where the device takes it whole.
@@ -61,9 +65,11 @@
 // # Locking
 //
 // The packet path takes no lock: the forwarding table and the lists of hooks, interfaces and addresses are immutable
-// snapshots behind atomic pointers. ICMP errors, whose rate is limited (icmplimit.go), and the host stack's queue are the exceptions.
+// snapshots behind atomic pointers. ICMP errors, whose rate is limited (icmplimit.go), the host stack's queue, and the
+// table of flows, if something is hooked on the TCP points, are the exceptions: docs/adr/0007.
 // What changes an interface (address.go, link.go) runs under Instance.mu and waits for nobody but a few milliseconds for the
 // host stack's output; whoever waits for hooks to return holds Interface.replacing at most.
+// A flowShard's lock is taken by a worker that holds no other, and is held while the TCP points run.
 // Lock order: Interface.replacing, Instance.mu, fib.mu or a queue's; protocols.mu is held alone; the hook stack's locks and
 // gVisor's are never held when ours are taken.
 //

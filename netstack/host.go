@@ -235,6 +235,9 @@ func (w *worker) deliver(p *packet.Packet, owner *Interface) {
 		w.drop(p, packet.ReasonHostRefused)
 		return
 	}
+	if w.showsTCP() {
+		w.show(p, toHost)
+	}
 	if !h.input(p, owner) {
 		w.drop(p, packet.ReasonHostRefused)
 		return

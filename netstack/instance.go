@@ -54,11 +54,11 @@ type Instance struct {
 	points    hookPoints
 	protocols protocols
 
-	hhook         *hhook.Points
-	helpers       *khelp.Helpers
-	tcpIn, tcpOut *hhook.Point
-	sockets       sockets
-	now           func() time.Duration
+	hhook   *hhook.Points
+	helpers *khelp.Helpers
+	tcp     tcpPoints
+	sockets sockets
+	now     func() time.Duration
 
 	budget Budget
 	kstats kstats
@@ -129,7 +129,9 @@ func New(cfg Config) (*Instance, error) {
 	if err := i.points.open(i.hooks, cfg.PanicLimit); err != nil {
 		return nil, opError("new instance", cfg.Name, err)
 	}
-	if err := i.openTCPPoints(cfg); err != nil {
+	i.hhook = hhook.New(hhook.Config{Instance: i.id, Logger: i.log, PanicLimit: cfg.PanicLimit})
+	i.helpers = khelp.New(i.hhook, i.log)
+	if err := i.tcp.open(i); err != nil {
 		return nil, opError("new instance", cfg.Name, err)
 	}
 	if err := i.sockets.register(i.hhook, i.helpers); err != nil {
@@ -238,7 +240,7 @@ func (i *Instance) Close() error {
 	}
 	i.host.destroy()
 	i.nicEvents.close()
-	i.closeTCPPoints()
+	i.tcp.close(i)
 	if err := i.points.remove(i.hooks); err != nil {
 		i.log.Warn("instance closed with hooks or notifiers still registered", "error", err)
 	}

@@ -114,9 +114,12 @@ func (q *nicEvents) countLost() uint64 {
 	return q.lost
 }
 
-// insideNICEvent reports whether the caller was called, however far up, by a hook of NIC_EVENTS, of whatever instance. Go
-// has no name for a goroutine, so it looks at its stack.
-func insideNICEvent() bool {
+// insideNICEvent reports whether the caller was called, however far up, by a hook of NIC_EVENTS, of whatever instance.
+func insideNICEvent() bool { return calledBy("/netstack.(*nicEvents).run") }
+
+// calledBy reports whether a function whose name has this part is among the caller's callers. Go has no name for a
+// goroutine, so it looks at its stack.
+func calledBy(part string) bool {
 	buf := make([]uintptr, 64)
 	n := runtime.Callers(1, buf)
 	for n == len(buf) {
@@ -126,7 +129,7 @@ func insideNICEvent() bool {
 	frames := runtime.CallersFrames(buf[:n])
 	for {
 		frame, more := frames.Next()
-		if strings.HasSuffix(frame.Function, "/netstack.(*nicEvents).run") {
+		if strings.Contains(frame.Function, part) {
 			return true
 		}
 		if !more {

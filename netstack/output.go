@@ -139,6 +139,9 @@ func (w *worker) loopbackOut(p *packet.Packet, to *hop) {
 		}
 	}
 	w.observe(p, packet.Local, to.iface)
+	if w.showsTCP() {
+		w.show(p, toLocal)
+	}
 	w.loopbackIn(p, to)
 }
 

@@ -122,7 +122,7 @@ func (q *queue) carried() {
 // abandoned is for a hook that ends the goroutine (runtime.Goexit, as t.Fatal does): what it was carrying is lost, and the
 // next packet starts another goroutine. batch is what was taken; what has been carried is nil there.
 func (q *queue) abandoned(w *worker, batch []queued) {
-	w.visitors.leave()
+	w.leave()
 	q.mu.Lock()
 	busy := q.busy
 	if !q.closed {

@@ -5,6 +5,7 @@ package netstack
 
 import (
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/hooknet/hooknet/hooks/hhook"
@@ -23,8 +24,8 @@ import (
 // They see what is about to be written to a device, after all hooks of packet events, and what is about to be delivered to the
 // host stack: nothing that was dropped, and no fragments. A superpacket counts as one segment.
 const (
-	// TCPEstablishedIn runs for each segment with an acknowledgment that an end is sent, but for SYN and RST, before the
-	// end's record changes.
+	// TCPEstablishedIn runs for each segment with an acknowledgment that an end is sent, before the end's record changes; not
+	// for SYN and RST, and not for data that acknowledges nothing new, which takes the fast path of the original.
 	TCPEstablishedIn hhook.ID = 0
 	// TCPEstablishedOut runs for each segment that an end sends, before the end's record changes. Despite the name that
 	// includes the handshake and resets, as in the original.
@@ -95,6 +96,75 @@ type TCPOptions struct {
 // A SACKBlock is the range of sequence numbers from Left to before Right.
 type SACKBlock struct{ Left, Right uint32 }
 
+// tcpPoints are the points of an instance, and the flows that they are about.
+type tcpPoints struct {
+	in, out *hhook.Point
+	table   atomic.Pointer[flowTable] // made when it is first needed
+	n       flowCounters
+	kstat   *Kstat
+}
+
+// flowCounters are what the kstat tcp:0:flows shows. made is flows and all that follows midStream, refused excepted.
+type flowCounters struct {
+	flows         atomic.Uint64 // that there are
+	made          atomic.Uint64
+	refused       atomic.Uint64 // of which a helper could not make its data: they run no points
+	midStream     atomic.Uint64 // that began without a handshake
+	finished      atomic.Uint64 // ended by both FINs, and a while
+	reset         atomic.Uint64 // by RST
+	replaced      atomic.Uint64 // by a new connection of the same ends
+	idle          atomic.Uint64 // by no segment for too long
+	evicted       atomic.Uint64 // the oldest, when the table was full
+	evictedSource atomic.Uint64 // the oldest of a source that had its share
+	flushed       atomic.Uint64 // by FlushFlows, and when nothing is hooked any more
+}
+
+func (n *flowCounters) kstat() KstatConfig {
+	return KstatConfig{Module: "tcp", Name: "flows", Class: "net", Counters: []KstatCounter{
+		{"flows", &n.flows}, {"made", &n.made}, {"refused", &n.refused}, {"mid_stream", &n.midStream},
+		{"finished", &n.finished}, {"reset", &n.reset}, {"replaced", &n.replaced}, {"idle", &n.idle},
+		{"evicted", &n.evicted}, {"evicted_source", &n.evictedSource}, {"flushed", &n.flushed},
+	}}
+}
+
+// open makes the points.
+func (t *tcpPoints) open(i *Instance) (err error) {
+	if t.in, err = i.hhook.Register(hhook.TCP, TCPEstablishedIn, hhook.InInstance); err != nil {
+		return err
+	}
+	if t.out, err = i.hhook.Register(hhook.TCP, TCPEstablishedOut, hhook.InInstance); err != nil {
+		return err
+	}
+	t.kstat, err = i.CreateKstat(t.n.kstat())
+	return err
+}
+
+// busy reports whether something is hooked, or there are flows although nothing is any more.
+func (t *tcpPoints) busy() bool { return t.in.Active() || t.out.Active() || t.n.flows.Load() != 0 }
+
+// flows returns the table.
+func (t *tcpPoints) flows(i *Instance) *flowTable {
+	if table := t.table.Load(); table != nil {
+		return table
+	}
+	t.table.CompareAndSwap(nil, newFlowTable(i, &t.n, i.budget.Flows))
+	return t.table.Load()
+}
+
+// close ends all flows, unloads all helpers and takes the points away. No packet is under way. What was left behind is named
+// in the log.
+func (t *tcpPoints) close(i *Instance) {
+	t.flows(i).flush()
+	if err := i.helpers.Close(); err != nil {
+		i.log.Warn("instance closed with helpers still in use", "error", err)
+	}
+	for _, p := range []*hhook.Point{t.in, t.out} {
+		_ = p.Deregister() // if it is still referenced Close says so
+	}
+	_ = i.hhook.Close()  // logs
+	_ = t.kstat.Delete() // it is there
+}
+
 // Points returns the instance's hook points of package hhook: the TCP points, and those that embedders register.
 func (i *Instance) Points() *hhook.Points { return i.hhook }
 
@@ -106,32 +176,13 @@ var started = time.Now()
 
 func monotonic() time.Duration { return time.Since(started) }
 
-// openTCPPoints makes the instance's hook points and helpers.
-func (i *Instance) openTCPPoints(cfg Config) (err error) {
-	i.hhook = hhook.New(hhook.Config{Instance: i.id, Logger: i.log, PanicLimit: cfg.PanicLimit})
-	i.helpers = khelp.New(i.hhook, i.log)
-	if i.tcpIn, err = i.hhook.Register(hhook.TCP, TCPEstablishedIn, hhook.InInstance); err != nil {
-		return err
-	}
-	i.tcpOut, err = i.hhook.Register(hhook.TCP, TCPEstablishedOut, hhook.InInstance)
-	return err
-}
-
-// closeTCPPoints unloads all helpers and takes the points away. No packet is under way. What was left behind is named in
-// the log.
-func (i *Instance) closeTCPPoints() {
-	if err := i.helpers.Close(); err != nil {
-		i.log.Warn("instance closed with helpers still in use", "error", err)
-	}
-	for _, p := range []*hhook.Point{i.tcpIn, i.tcpOut} {
-		_ = p.Deregister() // if it is still referenced Close says so
-	}
-	_ = i.hhook.Close() // logs
-}
-
 // parse reads the options of a TCP header (RFC 9293 section 3.1). It stops at one that is malformed.
 func (o *TCPOptions) parse(b []byte) {
 	*o = TCPOptions{}
+	if len(b) == 12 && be32(b) == 0x0101080a { // two no-operations and a timestamp, as in most segments
+		o.set(8, b[4:])
+		return
+	}
 	for len(b) > 0 {
 		kind := b[0]
 		if kind == 0 { // end of list

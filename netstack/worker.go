@@ -26,7 +26,11 @@ const (
 // sends, delivers, drops, splits it, or a hook steals it.
 type worker struct {
 	inst  *Instance
-	queue int // device queue that its output goes to
+	queue int    // device queue that its output goes to
+	slot  uint32 // tells it from other workers where they count
+
+	tcp      *tcpPoints // nil: it runs none
+	segments *tcpWorker // nil until a TCP point is hooked
 
 	visitors                   // of the hooks, from the first packet of a batch to its end
 	ctx      packet.Context    // what hooks see; filled anew for each event
@@ -48,8 +52,8 @@ type worker struct {
 
 // newWorker makes a worker whose output goes to a device's queue number queue (modulo the device's number of queues).
 func (i *Instance) newWorker(queue int) *worker {
-	w := &worker{inst: i, queue: queue}
-	w.visitors.init(&i.points, i.slots.Add(1))
+	w := &worker{inst: i, queue: queue, slot: i.slots.Add(1), tcp: &i.tcp}
+	w.visitors.init(&i.points, w.slot)
 	w.ctx.Instance = i.id
 	w.routes.init()
 	return w
@@ -58,7 +62,7 @@ func (i *Instance) newWorker(queue int) *worker {
 // readLoop carries packets from one device queue until the device is closed or gone.
 func (w *worker) readLoop(in *Interface, from *link) {
 	defer w.releaseAll()
-	defer w.visitors.leave() // if a hook ends the goroutine
+	defer w.leave() // if a hook ends the goroutine
 	w.keep = batchSize
 	for {
 		w.refill()
@@ -242,10 +246,19 @@ func (w *worker) send(p *packet.Packet, out *Interface) {
 	}
 }
 
-// flush ends a batch: it writes what waits, one call per run of packets for the same interface, leaves the hooks, whose
-// removal waits for that, and publishes the counters. The error is the
+// leave ends all visits to hooks.
+func (w *worker) leave() {
+	w.visitors.leave()
+	w.segments.leave()
+}
+
+// flush ends a batch: it shows what waits to the TCP points, writes it, one call per run of packets for the same interface,
+// leaves the hooks, whose removal waits for that, and publishes the counters. The error is the
 // first of a device; the packets it concerns are counted.
 func (w *worker) flush() (err error) {
+	if len(w.out) > 0 && w.showsTCP() {
+		w.showSent()
+	}
 	for first := 0; first < len(w.out); {
 		out := w.outIface[first]
 		last := first + 1
@@ -262,7 +275,7 @@ func (w *worker) flush() (err error) {
 		w.out[k], w.outIface[k] = nil, nil
 	}
 	w.out, w.outIface = w.out[:0], w.outIface[:0]
-	w.visitors.leave()
+	w.leave()
 	w.inst.stats.publish(&w.n)
 	return err
 }

@@ -22,7 +22,7 @@
 //
 // [Point.RunIf] with nothing hooked is one atomic load and a branch, and never allocates. The list of hooks that
 // runs is the one at its start. A hook that panics is caught, logged and counted, and disabled after
-// [Config].PanicLimit panics; the hooks behind it miss that one run.
+// [Config].PanicLimit panics; the hooks behind it miss that one run. A worker that runs a point often uses a [Visitor].
 //
 // # Ownership
 //

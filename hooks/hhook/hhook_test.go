@@ -5,6 +5,7 @@ package hhook_test
 
 import (
 	"errors"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -368,4 +369,44 @@ func TestConcurrentChanges(t *testing.T) {
 		})
 	}
 	group.Wait()
+}
+
+// A visit is one entry for many runs, sees hooks that come, and holds back who removes one until it is left.
+func TestVisitor(t *testing.T) {
+	s := hhook.New(hhook.Config{Instance: 1})
+	p, err := s.Register(hhook.TCP, 3, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := p.Visitor(1)
+	v.RunIf(nil, nil)
+	if v.Active() {
+		t.Error("something is hooked")
+	}
+	var calls []hhook.Call
+	a, err := p.Add(hhook.Hook{Name: "a", UserData: "mine", Func: func(c hhook.Call) { calls = append(calls, c) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := 7
+	for range 2 {
+		v.RunIf(&seen, nil)
+	}
+	removed := make(chan error)
+	go func() { removed <- a.Remove() }()
+	for a.Attached() {
+		runtime.Gosched()
+	}
+	v.RunIf(&seen, nil) // sees that it has gone
+	v.Leave()
+	if err := <-removed; err != nil {
+		t.Error(err)
+	}
+	want := hhook.Call{Type: hhook.TCP, ID: 3, UserData: "mine", Context: &seen}
+	if len(calls) != 2 || calls[0] != want || calls[1] != want {
+		t.Errorf("calls %+v", calls)
+	}
+	if got := s.Stats().Families[0].Events[0].Events; got != 2 {
+		t.Errorf("%d runs counted, want 2", got)
+	}
 }

@@ -119,16 +119,16 @@ func (h *Hook) key() key { return key{h.Type, h.ID} }
 func (h *Hook) valid() bool { return h.Name != "" && h.Func != nil && h.Helper >= 0 }
 
 // call is what the hook is on the event below.
-func (h *Hook) call(c Call) hooks.Verdict {
+func (h *Hook) call(c *Call) hooks.Verdict {
+	var data any
 	if h.Helper != 0 {
 		if c.Object == nil {
 			return hooks.Accept
 		}
-		if c.ObjectData = c.Object.Data(h.Helper); c.ObjectData == nil {
+		if data = c.Object.Data(h.Helper); data == nil {
 			return hooks.Accept
 		}
 	}
-	c.UserData = h.UserData
-	h.Func(c)
+	h.Func(Call{c.Type, c.ID, h.UserData, c.Context, data, c.Object})
 	return hooks.Accept
 }

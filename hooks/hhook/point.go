@@ -5,6 +5,7 @@ package hhook
 
 import (
 	"slices"
+	"sync"
 
 	"github.com/hooknet/hooknet/hooks"
 )
@@ -12,7 +13,7 @@ import (
 // A Point is where hooks are called (struct hhook_head). It may be used from any goroutine, also after it was
 // deregistered: then nothing is hooked on it any more. The methods of a nil Point do nothing and return ErrNotFound.
 type Point struct {
-	event  *hooks.Event[Call]
+	event  *hooks.Event[*Call]
 	points *Points
 	key    key
 
@@ -35,17 +36,52 @@ func (p *Point) IsVirtualised() bool { return p != nil && p.points.instance != 0
 func (p *Point) Active() bool { return p != nil && p.event.Active() }
 
 // RunIf calls the hooks in the order in which they were added, if there are any (HHOOKS_RUN_IF(9)). If there are none,
-// also if p is nil, it does one atomic load. It takes no lock and allocates nothing. Whoever wants to save even the
+// also if p is nil, it does one atomic load. It takes no lock and allocates nothing in the long run. Whoever wants to save even the
 // call asks Active first, which is inlined.
 //
 // slot is the number of the worker that calls, see [hooks.Event.Run]. context is a pointer to what the hooks are to see;
 // a value that is no pointer is allocated by Go on the way here. object is what the run is about, nil for none. Hooks
 // that need a helper's data are skipped if the object has none.
 func (p *Point) RunIf(slot uint32, context any, object Object) {
-	if p.Active() {
-		p.event.Run(slot, Call{Type: p.key.typ, ID: p.key.id, Context: context, Object: object})
+	if !p.Active() {
+		return
+	}
+	c := calls.Get().(*Call)
+	*c = Call{Type: p.key.typ, ID: p.key.id, Context: context, Object: object}
+	p.event.Run(slot, c)
+	*c = Call{}
+	calls.Put(c)
+}
+
+// calls are what runs hand to the events below. Visitors have one of their own.
+var calls = sync.Pool{New: func() any { return new(Call) }}
+
+// A Visitor runs one point for one worker, many times at the price of one: it enters the list of hooks at the first run and
+// stays until Leave. Whoever takes a hook away waits for that, so that a worker leaves after each batch of its work. A
+// Visitor belongs to one goroutine and is not to be copied between a run and Leave. The zero value can only Leave.
+type Visitor struct {
+	visitor hooks.Visitor[*Call]
+	call    *Call // of all its runs
+}
+
+// Visitor returns a visitor of the point. For slot see [Point.RunIf].
+func (p *Point) Visitor(slot uint32) Visitor {
+	return Visitor{p.event.Visitor(slot), &Call{Type: p.key.typ, ID: p.key.id}}
+}
+
+// Active is [Point.Active].
+func (v *Visitor) Active() bool { return v.visitor.Active() }
+
+// RunIf is [Point.RunIf], and does not leave the list of hooks. It sees what has changed since the last run.
+func (v *Visitor) RunIf(context any, object Object) {
+	if v.visitor.Active() {
+		v.call.Context, v.call.Object = context, object
+		v.visitor.Run(v.call)
 	}
 }
+
+// Leave ends the visit, and counts its runs. Outside of one it does nothing.
+func (v *Visitor) Leave() { v.visitor.Leave() }
 
 // Release gives back what [Points.Get] has taken (hhook_head_release). The point stays. The error is hooks.ErrGone if
 // there was nothing to give back.
@@ -187,7 +223,7 @@ func (a *Attachment) Remove() error {
 
 // attach puts the hook on p, where its name is free. points.mu is held.
 func (a *Attachment) attach(p *Point) {
-	handle, err := p.event.Register(hooks.Hook[Call]{Name: a.hook.Name, Func: a.hook.call})
+	handle, err := p.event.Register(hooks.Hook[*Call]{Name: a.hook.Name, Func: a.hook.call})
 	if err != nil {
 		panic(err) // cannot be: admit has looked at all that Register refuses
 	}

@@ -89,7 +89,7 @@ func (s *Points) Register(typ Type, id ID, flags Flags) (*Point, error) {
 }
 
 // addEvent adds what the point k runs. s.mu is held.
-func (s *Points) addEvent(k key) (*hooks.Event[Call], error) {
+func (s *Points) addEvent(k key) (*hooks.Event[*Call], error) {
 	family, err := s.stack.Family(k.typ.String())
 	if errors.Is(err, hooks.ErrNotFound) {
 		family, err = s.stack.AddFamily(k.typ.String())
@@ -98,7 +98,7 @@ func (s *Points) addEvent(k key) (*hooks.Event[Call], error) {
 		return nil, err
 	}
 	// Read only: no hook can end a run, and a disabled one does not stand in the way of the others.
-	return hooks.AddEvent[Call](family, hooks.EventConfig{Name: k.id.String(), ReadOnly: true, PanicLimit: s.panicLimit})
+	return hooks.AddEvent[*Call](family, hooks.EventConfig{Name: k.id.String(), ReadOnly: true, PanicLimit: s.panicLimit})
 }
 
 // Deregister takes the point (typ, id) away, as [Point.Deregister] does (hhook_head_deregister_lookup(9)). It is not in

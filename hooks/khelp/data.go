@@ -116,6 +116,19 @@ func (o *Object) Destroy() {
 	}
 }
 
+// Drop destroys the data of one helper on the object, if there is any, and leaves that of the others (what osd_deregister does
+// to every object). Overlaps are forbidden as with Destroy.
+func (o *Object) Drop(h *Helper) {
+	at := h.id - 1
+	if at >= len(o.slots) || o.slots[at].helper != h {
+		return
+	}
+	data := o.slots[at].data
+	o.slots[at] = slot{}
+	h.destroy(data)
+	o.helpers.release([]*Helper{h})
+}
+
 // create makes data; a panic is an error.
 func (h *Helper) create() (data any, err error) {
 	err = h.helpers.protect(h.name, "new", func() error {

@@ -18,6 +18,9 @@
 // never meets an object that is older than it is: its hooks are skipped there, for as long as the object lives. If one
 // helper's data cannot be made the object gets none of any helper. Another helper's data is read with [Get], by id.
 //
+// A helper is unloaded while objects come and go all the time in three steps: [Helper.Drain], [Object.Drop] on each object,
+// [Helper.Unload].
+//
 // # Ownership
 //
 // [Helpers] belong to the instance; a [Helper] to whoever loaded it. An [Object], and the data on it, belongs to whoever
@@ -64,6 +67,7 @@
 //	HELPER_CLASS_SOCKET               khelp.Socket
 //	struct osd                        khelp.Object
 //	osd_register, osd_deregister      none: a helper's id is its slot
-//	osd_set, osd_del                  none: Create and Destroy do it
+//	osd_set                           none: Create does it
+//	osd_del                           khelp.Object.Drop
 //	osd_get                           khelp.Object.Data
 package khelp

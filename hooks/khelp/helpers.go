@@ -77,7 +77,8 @@ type Helper struct {
 
 	// Guarded by helpers.mu.
 	loaded      bool
-	objects     int // that carry its data, or are being created
+	drained     bool // gets no more objects
+	objects     int  // that carry its data, or are being created
 	attachments []attachment
 }
 
@@ -88,8 +89,8 @@ type attachment struct {
 	*hhook.Attachment
 }
 
-// Load loads a helper (khelp_register_helper): it calls Init, then adds all hooks at one moment or none, then gives data
-// to the objects that are created from now on. A helper that is refused leaves no trace. Errors: hooks.ErrInvalid (no
+// Load loads a helper (khelp_register_helper): it calls Init, then adds all hooks at one moment or none, and gives data
+// to the objects that are created from then on. A helper that is refused leaves no trace. Errors: hooks.ErrInvalid (no
 // name, data without classes), hooks.ErrExists (the name is taken), that of Init, those of hhook.Points.AddLookup.
 func (s *Helpers) Load(cfg Config) (*Helper, error) {
 	h := &Helper{helpers: s, name: cfg.Name, classes: cfg.Classes, data: cfg.Data, end: cfg.Destroy}
@@ -103,9 +104,10 @@ func (s *Helpers) Load(cfg Config) (*Helper, error) {
 		}
 	}
 	s.mu.Lock()
+	h.setLoadedLocked(true) // first: an object that is made because of the hooks has data
 	err := h.addLocked(cfg.Hooks...)
-	if err == nil {
-		h.setLoadedLocked(true)
+	if err != nil {
+		h.setLoadedLocked(false)
 	}
 	s.mu.Unlock()
 	if err != nil {
@@ -185,7 +187,7 @@ func (s *Helpers) reserve(classes Class) (list []*Helper) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, h := range s.list {
-		if h.loaded && h.data != nil && h.classes&classes != 0 {
+		if h.loaded && !h.drained && h.data != nil && h.classes&classes != 0 {
 			h.objects++
 			list = append(list, h)
 		}
@@ -301,6 +303,14 @@ func (h *Helper) setLoadedLocked(loaded bool) {
 	} else {
 		h.helpers.withData.Add(-1)
 	}
+}
+
+// Drain gives the helper's data to no object that is created from now on. Its hooks go on for those that have it. It is the
+// first step of unloading a helper while objects are created all the time; there is no way back.
+func (h *Helper) Drain() {
+	h.helpers.mu.Lock()
+	defer h.helpers.mu.Unlock()
+	h.drained = true
 }
 
 // Unload takes the helper's hooks away, waits for their running calls, and calls Destroy (khelp_deregister_helper).

@@ -394,3 +394,32 @@ func TestLoadAndUnloadUnderRuns(t *testing.T) {
 	wantEqual(t, "made less freed", made-freed, 0)
 	wantEqual(t, "panics", b.points.Stats().Families[0].Events[0].Panics, uint64(0))
 }
+
+// The way to unload a helper while objects come and go.
+func TestDrainDropUnload(t *testing.T) {
+	b := newBench(t)
+	var log, otherLog []string
+	other := b.load(counting("other", &otherLog))
+	h := b.load(counting("h", &log))
+	old := b.create(&flow{})
+	h.Drain()
+	young := b.create(&flow{})
+	wantEqual(t, "objects", h.Objects(), 1)
+	b.point.RunIf(0, nil, old)
+	b.point.RunIf(0, nil, young)
+	wantEqual(t, "runs on the old object", khelp.Get[count](old, h.ID()).runs, 1)
+	wantError(t, h.Unload(), khelp.ErrBusy)
+	for range 2 { // the second time there is nothing to drop
+		old.Drop(h)
+		young.Drop(h)
+	}
+	wantEqual(t, "data that was dropped", khelp.Get[count](old, h.ID()), none[count]())
+	b.point.RunIf(0, nil, old)
+	wantEqual(t, "runs of the other helper", khelp.Get[count](old, other.ID()).runs, 2)
+	wantNone(t, h.Unload())
+	wantLog(t, &log, "init h, new h, free h, destroy h")
+	old.Destroy()
+	young.Destroy()
+	wantNone(t, other.Unload())
+	wantLog(t, &otherLog, "init other, new other, new other, free other, free other, destroy other")
+}
