@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -21,19 +22,17 @@ var (
 	throughputDuration = flag.Duration("throughput.duration", 3*time.Second, "duration of one measurement of BenchmarkThroughput")
 )
 
-// leastRatio is what TCP through hooknet has to reach of the copy loop in the same run.
-const leastRatio = 0.5
-
 // A path is a way from a client to an iperf3 server.
 type path struct {
 	client *testbed.Namespace
 	server *iperfServer
 	target string
+	args   []string // of the client
 }
 
 func (p *path) measure(t testing.TB, duration time.Duration) (bitsPerSecond float64) {
 	t.Helper()
-	return p.server.run(t, p.client, p.target, duration).End.Received.BitsPerSecond
+	return p.server.run(t, p.client, p.target, duration, p.args...).End.Received.BitsPerSecond
 }
 
 // splicePath is two TUN devices with virtio-net headers and a plain loop that copies from one to the other: the practical limit.
@@ -49,7 +48,7 @@ func splicePath(t testing.TB) *path {
 	for i, in := range []*testbed.Namespace{red, blue} {
 		in.SetUp("splice", 1500, testbed.Prefixes(fmt.Sprintf("10.0.1.%d/24", i+1))...)
 	}
-	return &path{red, startIperf(t, blue), "10.0.1.2"}
+	return &path{client: red, server: startIperf(t, blue), target: "10.0.1.2"}
 }
 
 // build builds one of the module's commands, without the race detector whatever this test was built with: it would slow
@@ -76,10 +75,10 @@ func runHooknet(t testing.TB, in *testbed.Namespace, configuration string) *test
 	return p
 }
 
-// commandPath is "hooknet run".
+// commandPath is "hooknet run". The keys are added to those of the interfaces in its configuration.
 //
-//	red ---- [instance] ---- blue
-func commandPath(t testing.TB) *path {
+//	red ---- left [instance] right ---- blue
+func commandPath(t testing.TB, left, right string) *path {
 	t.Helper()
 	testbed.Require(t, testbed.Root, testbed.TUN, "iperf3")
 	bed := testbed.New(t)
@@ -90,21 +89,44 @@ instances:
     interfaces:
       - name: left
         mtu: 1500
+        %s
         addresses: [10.0.1.1/24]
         host: {namespace: %s, addresses: [10.0.1.2/24], routes: [{to: default, via: 10.0.1.1}]}
       - name: right
         mtu: 1500
+        %s
         addresses: [10.0.2.1/24]
         host: {namespace: %s, addresses: [10.0.2.2/24], routes: [{to: default, via: 10.0.2.1}]}
-`, red.SystemName(), blue.SystemName()))
-	return &path{red, startIperf(t, blue), "10.0.2.2"}
+`, left, red.SystemName(), right, blue.SystemName()))
+	return &path{client: red, server: startIperf(t, blue), target: "10.0.2.2"}
 }
 
-// compare measures both paths in turns.
-func compare(t testing.TB, rounds int, duration time.Duration) (splice, hooknet, ratio float64) {
+// A comparison is of two paths, with as many TCP streams.
+type comparison struct {
+	streams int
+	base    func(testing.TB) *path
+	path    func(testing.TB) *path
+	least   float64 // ratio that is wanted
+}
+
+func hooknet(left, right string) func(testing.TB) *path {
+	return func(t testing.TB) *path { return commandPath(t, left, right) }
+}
+
+var comparisons = map[string]comparison{
+	"one stream": {1, splicePath, hooknet("", ""), 0.5},
+	// Two queues on either side against one of the copy loop's.
+	"four streams": {4, splicePath, hooknet("queues: 2", "queues: 2"), 0.5},
+	// The sender's kernel makes the segments, hooknet puts them together again, or does not.
+	"single segments": {1, hooknet("offload: false", "coalesce: false"), hooknet("offload: false", "coalesce: true"), 1},
+}
+
+// run measures both paths in turns. The ratio is the median of those of each round.
+func (c comparison) run(t testing.TB, rounds int, duration time.Duration) (base, other, ratio float64) {
 	t.Helper()
-	paths := [2]*path{splicePath(t), commandPath(t)}
+	paths := [2]*path{c.base(t), c.path(t)}
 	for _, p := range paths {
+		p.args = []string{"-P", strconv.Itoa(c.streams)}
 		p.measure(t, time.Second) // warms up
 	}
 	var figures [len(paths)][]float64
@@ -115,10 +137,10 @@ func compare(t testing.TB, rounds int, duration time.Duration) (splice, hooknet,
 		}
 		ratios = append(ratios, last(figures[1])/last(figures[0]))
 	}
-	splice, hooknet, ratio = median(figures[0]), median(figures[1]), median(ratios)
-	t.Logf("TCP, 1 stream, MTU 1500, %d rounds of %v, medians: copy loop %.2f Gbit/s, hooknet run %.2f Gbit/s, ratio %.2f (of each round: %.2f)",
-		rounds, duration, splice, hooknet, ratio, ratios)
-	return splice, hooknet, ratio
+	base, other, ratio = median(figures[0]), median(figures[1]), median(ratios)
+	t.Logf("TCP, %d streams, MTU 1500, %d rounds of %v, medians: base %.2f Gbit/s, hooknet run %.2f Gbit/s, ratio %.2f (of each round: %.2f)",
+		c.streams, rounds, duration, base, other, ratio, ratios)
+	return base, other, ratio
 }
 
 func last(s []float64) float64 { return s[len(s)-1] }
@@ -128,31 +150,39 @@ func median(s []float64) float64 {
 	return (s[(len(s)-1)/2] + s[len(s)/2]) / 2
 }
 
-// A short look that judges nothing but that both paths carry traffic: the figure to write down is the benchmark's.
+// A short look that judges nothing but that all paths carry traffic: the figure to write down is the benchmark's.
 func TestThroughput(t *testing.T) {
-	if splice, hooknet, _ := compare(t, 3, time.Second); splice == 0 || hooknet == 0 {
-		t.Error("a path carried nothing")
+	for name, c := range comparisons {
+		t.Run(name, func(t *testing.T) {
+			if base, other, _ := c.run(t, 1, time.Second); base == 0 || other == 0 {
+				t.Error("a path carried nothing")
+			}
+		})
 	}
 }
 
-// One TCP stream at an MTU of 1500 through "hooknet run", against a loop that copies packets between two TUN devices. Takes a
-// minute: -throughput.rounds and -throughput.duration change that, -benchtime does not.
+// TCP at an MTU of 1500 through "hooknet run", against a loop that copies packets between two TUN devices, or against itself
+// in another configuration. Takes a minute for each: -throughput.rounds and -throughput.duration change that, -benchtime does not.
 func BenchmarkThroughput(b *testing.B) {
-	for b.Loop() {
-		splice, hooknet, ratio := compare(b, *throughputRounds, *throughputDuration)
-		if ratio < leastRatio {
-			b.Errorf("hooknet reaches %.2f of the copy loop, want %.2f", ratio, leastRatio)
-		}
-		b.ReportMetric(splice, "splice-Gbit/s")
-		b.ReportMetric(hooknet, "hooknet-Gbit/s")
-		b.ReportMetric(ratio, "ratio")
+	for name, c := range comparisons {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				base, other, ratio := c.run(b, *throughputRounds, *throughputDuration)
+				if ratio < c.least {
+					b.Errorf("hooknet reaches %.2f of what it is compared with, want %.2f", ratio, c.least)
+				}
+				b.ReportMetric(base, "base-Gbit/s")
+				b.ReportMetric(other, "hooknet-Gbit/s")
+				b.ReportMetric(ratio, "ratio")
+			}
+		})
 	}
 }
 
 // "hooknet run" carries all kinds of traffic, and an interrupt leaves nothing behind: the testbed looks.
 func TestCommandRun(t *testing.T) {
 	testbed.Require(t, testbed.Root, testbed.TUN, "ping")
-	p := commandPath(t)
+	p := commandPath(t, "", "")
 	pingSizes(t, p.client, p.target, 0, 56, 1472, 8000, largestPing4)
 	p.server.tcp(t, p.client, p.target)
 	p.server.udp(t, p.client, p.target)
