@@ -59,7 +59,10 @@ type Config struct {
 	Driver Driver
 
 	// Queues is the number of queues, 1 to MaxQueues. 0 means 1. Only DriverLinux has
-	// more than one.
+	// more than one. The kernel hands over a flow's packets by the queue that its
+	// packets of the other direction were last written to; before any was, by one that
+	// a hash of addresses and ports chooses, the same for both directions and for all
+	// devices with as many queues.
 	Queues int
 
 	// NoOffload asks the kernel for ordinary packets with complete checksums, and

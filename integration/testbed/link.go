@@ -23,6 +23,9 @@ type LinkConfig struct {
 	Queues    int
 	NoOffload bool
 
+	// Wrap returns the device for the instance to use in the place of the TUN device. Default: that itself.
+	Wrap func(tun.Device) tun.Device
+
 	// MTU of both ends, in bytes. Default: 1500.
 	MTU int
 
@@ -75,6 +78,9 @@ func (b *Bed) Link(ns *Namespace, inst *netstack.Instance, cfg LinkConfig) *Link
 		dev, err = tun.Open(tun.Config{Name: cfg.Name, Driver: cfg.Driver, Queues: cfg.Queues, NoOffload: cfg.NoOffload})
 		return err
 	}))
+	if cfg.Wrap != nil {
+		dev = cfg.Wrap(dev)
+	}
 	f, err := inst.AddInterface(dev, netstack.InterfaceConfig{Name: cfg.Name, MTU: cfg.MTU, Addresses: cfg.Router})
 	if err != nil {
 		_ = dev.Close()
