@@ -230,6 +230,10 @@ func (w *worker) deliver(p *packet.Packet, owner *Interface) {
 		w.drop(p, packet.ReasonHostRefused)
 		return
 	}
+	if headersCut(p) {
+		w.drop(p, packet.ReasonTransportHeader)
+		return
+	}
 	h := w.inst.host
 	if h.broken.Load() {
 		w.drop(p, packet.ReasonHostRefused)
@@ -266,6 +270,25 @@ func (h *hostStack) input(p *packet.Packet, owner *Interface) (ok bool) {
 	defer pkt.DecRef()
 	owner.nic.deliver(*dispatcher, protocol, pkt, p.IsFragment())
 	return true
+}
+
+// headersCut reports an IPv6 first fragment that does not hold all headers up to the transport's, with which packets are
+// smuggled past who looks at first fragments only. gVisor would put it together; RFC 7112 section 5 discards it.
+func headersCut(p *packet.Packet) bool {
+	if p.Family() != packet.Inet6 || !p.IsFragment() || p.FragmentOffset() != 0 {
+		return false
+	}
+	least := 0
+	switch p.TransportProtocol() {
+	case uint8(header.TCPProtocolNumber):
+		least = header.TCPMinimumSize
+	case uint8(header.UDPProtocolNumber):
+		least = header.UDPMinimumSize
+	case uint8(header.ICMPv6ProtocolNumber):
+		least = header.ICMPv6MinimumSize
+	}
+	transport := p.Transport()
+	return transport == nil || len(transport) < least
 }
 
 // lyingTooBig reports a Fragmentation Needed or Packet Too Big with an MTU that no link has. gVisor believes them all, down

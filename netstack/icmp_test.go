@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"testing"
 
+	"github.com/gopacket/gopacket"
 	"github.com/gopacket/gopacket/layers"
 
 	"github.com/hooknet/hooknet/netstack"
@@ -60,6 +61,30 @@ func TestErrorAboutLaterFragment6(t *testing.T) {
 	}
 	if s := r.settled(2); s.Made != 1 {
 		t.Errorf("%d errors, want 1: %+v", s.Made, s)
+	}
+}
+
+// RFC 7112 section 5: a first fragment without the whole header chain is not delivered; one with it is.
+func TestFirstFragmentWithoutAllHeaders(t *testing.T) {
+	for name, c := range map[string]struct {
+		next    layers.IPProtocol
+		payload []byte
+		reason  string // empty: delivered
+	}{
+		"options and nothing behind":     {layers.IPProtocolIPv6Destination, []byte{58, 0, 1, 4, 0, 0, 0, 0}, "transport_header"},
+		"options that are not all there": {layers.IPProtocolIPv6Destination, []byte{58, 1, 1, 12, 0, 0, 0, 0}, "transport_header"},
+		"TCP header cut":                 {layers.IPProtocolTCP, make([]byte, 16), "transport_header"},
+		"all":                            {layers.IPProtocolICMPv6, []byte("an ICMPv6 message, or so"), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRouter(t, netstack.Config{})
+			r.left.send(serialize(t, ip(left6, a6, 64, layers.IPProtocolIPv6Fragment),
+				&layers.IPv6Fragment{NextHeader: c.next, MoreFragments: true, Identification: 7}, gopacket.Payload(c.payload)))
+			s := r.settled(1)
+			if c.reason == "" && s.Delivered != 1 || c.reason != "" && s.Drops[c.reason] != 1 {
+				t.Errorf("want %q: %+v", c.reason, s)
+			}
+		})
 	}
 }
 
