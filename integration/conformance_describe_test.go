@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/hooknet/hooknet/integration/testbed"
 )
@@ -47,6 +48,9 @@ func (c *conformance) what(p received) string {
 		}
 		if isEcho(p.bytes, in) {
 			return "echo reply" + number
+		}
+		if isTimestampReply(p.bytes, in) {
+			return "timestamp reply" + number
 		}
 		if s := fragmentOf(p.bytes, in, number); s != "" {
 			return s
@@ -102,9 +106,27 @@ func fragmentOf(b, in []byte, number string) string {
 		}
 	}
 	if header > 20 {
-		s += fmt.Sprintf(" options %x", b[20:header])
+		s += " options " + shown(b[20:header])
 	}
 	return strings.Replace(s, "forwarded options", "forwarded with options", 1)
+}
+
+// shown shows options in hexadecimal, with <now> for the time that a timestamp option (RFC 791 section 3.1) has got.
+func shown(options []byte) string {
+	const timestamp, day = 68, 24 * 60 * 60 * 1000
+	if options[0] != timestamp {
+		return fmt.Sprintf("%x", options)
+	}
+	s := fmt.Sprintf("%x", options[:4])
+	for entry := options[4:]; len(entry) >= 4; entry = entry[4:] {
+		at := int64(binary.BigEndian.Uint32(entry))
+		if age := (time.Now().UnixMilli()%day - at + day) % day; at < day && age < 10_000 {
+			s += "<now>"
+		} else {
+			s += fmt.Sprintf("%x", entry[:4])
+		}
+	}
+	return s
 }
 
 // sound4 checks the lengths and the header checksum of a packet without padding.
@@ -120,6 +142,12 @@ func soundICMP6(b []byte) bool {
 	}
 	pseudo := binary.BigEndian.AppendUint32(slices.Clone(b[8:40]), uint32(len(b)-40))
 	return onesSum(slices.Concat(pseudo, []byte{0, 0, 0, 58}, b[40:])) == 0xffff
+}
+
+// isTimestampReply reports whether b answers the ICMP timestamp request.
+func isTimestampReply(b, request []byte) bool {
+	return len(b) == 40 && len(request) >= 40 && sound4(b) && b[9] == 1 && b[20] == 14 && onesSum(b[20:]) == 0xffff &&
+		request[9] == 1 && request[20] == 13 && bytes.Equal(b[24:32], request[24:32])
 }
 
 // isEcho reports whether b answers the echo request, of either family, and has right checksums.
@@ -174,8 +202,11 @@ func icmpErrorAbout(p received, in []byte) string {
 		name = errorNames4[[2]byte(message)]
 		from, to, sender = netip.AddrFrom4([4]byte(b[12:])), netip.AddrFrom4([4]byte(b[16:])), netip.AddrFrom4([4]byte(in[12:]))
 		ours = [...]string{testbed.Left4, testbed.Right4}[p.side]
+		if b[0] != 0x45 {
+			usual = " options " + shown(b[20:int(b[0]&15)*4])
+		}
 		if b[1] != 0xc0 || b[8] != 64 { // internetwork control, RFC 1812 section 4.3.2.5
-			usual = fmt.Sprintf(" TOS %x TTL %d", b[1], b[8])
+			usual += fmt.Sprintf(" TOS %x TTL %d", b[1], b[8])
 		}
 	case soundICMP6(b) && in[0]>>4 == 6 && len(in) >= 40:
 		message = b[40:]
@@ -189,12 +220,15 @@ func icmpErrorAbout(p received, in []byte) string {
 		return ""
 	}
 	quote := message[8:]
-	if !bytes.HasPrefix(in, quote) {
-		in = forwardedForm(in)
-		usual += ", decremented"
-	}
-	if name == "" || len(quote) < 20 || !bytes.HasPrefix(in, quote) {
+	if name == "" || len(quote) < 20 || len(quote) > len(in) || !bytes.Equal(quote[len(quote)-8:], in[len(quote)-8:len(quote)]) {
 		return ""
+	}
+	switch {
+	case bytes.HasPrefix(in, quote):
+	case bytes.HasPrefix(forwardedForm(in), quote):
+		usual += ", decremented"
+	default:
+		usual += ", changed"
 	}
 	s := name
 	switch rest := binary.BigEndian.Uint32(message[4:]); {

@@ -188,5 +188,3 @@ var requirements6 = []requirement{
 		{name: "RFC 8200 3 no forwarding, to the host", router: "host", in: icmp6(128, 0, to6(testbed.Left6)), want: []string{"left: echo reply"}, counted: "delivered"},
 	}},
 }
-
-var requirementsHost, requirementsHooks []requirement

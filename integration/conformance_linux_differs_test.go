@@ -102,6 +102,53 @@ var linuxDiffers = map[string]difference{
 		[]string{"left: no route quoting all"},
 		"Linux looks it up like any other address. It is none: RFC 4291 section 2.5.2.",
 	},
+
+	"RFC 791 3.1 timestamp with address": {
+		[]string{"right: forwarded with options 440c0d010a000101<now>"},
+		"Linux writes the address of the interface the packet came by. hooknet writes the one it leaves by, as in Record Route.",
+	},
+	"RFC 791 3.1 record route, TTL 1": {
+		[]string{"left: time exceeded quoting all options 0707080a00010100, changed"},
+		"Linux fills the option in before it looks at the TTL, and copies it into the error. hooknet quotes what came, in an error without options.",
+	},
+	"RFC 791 3.1 record route, in fragments": {
+		[]string{"right: fragment 0+1368 more options 0707080a00020100", "right: fragment 1368+104 options 0101010101010100"},
+		"Linux overwrites the option with No Operation in later fragments; hooknet leaves it out. RFC 791 section 3.2 lets headers differ in length.",
+	},
+	"RFC 3704 2.2 strict, from the other side, IPv6": {
+		passed, "The kernel has reverse path filters for IPv4 only; in IPv6 it takes a firewall rule. hooknet has one option for both.",
+	},
+	"RFC 3704 2.4 loose, from nowhere, IPv6": {
+		passed, "The kernel has reverse path filters for IPv4 only; in IPv6 it takes a firewall rule. hooknet has one option for both.",
+	},
+
+	"RFC 1122 3.2.2.6 echo to all hosts": {
+		nothing, "The host stack is gVisor's: it answers. RFC 1122 section 3.2.2.6 allows both; behind a point-to-point device there is one host to answer, no storm of them.",
+	},
+	"RFC 1122 3.2.2.8 timestamp request": {
+		[]string{"left: timestamp reply"},
+		"The host stack is gVisor's, which has no timestamp messages. RFC 1122 section 3.2.2.8: optional.",
+	},
+	"RFC 1122 3.2.2.1 closed port": {
+		[]string{"left: port unreachable quoting all"},
+		"A host's errors have TOS 0 (RFC 1122 section 3.2.2), and the host stack, which is gVisor's, sends these. Linux sends all with a router's (RFC 1812 section 4.3.2.5).",
+	},
+	"RFC 1122 3.2.2.1 unknown protocol": {
+		[]string{"left: protocol unreachable quoting all"},
+		"As with a closed port.",
+	},
+	"RFC 4443 3.4 unknown next header": {
+		[]string{"left: unknown next header at 6 quoting all"},
+		"A defect of the host stack, which is gVisor's: it points to the header, not to the field that names it (RFC 4443 section 3.4).",
+	},
+	"RFC 8200 4.5 a fragment within another": {
+		[]string{"left: echo reply"},
+		"Linux takes a fragment within one that it has for the same again. RFC 8200 section 4.5 only lets it be exactly the same.",
+	},
+	"RFC 7112 5 header chain goes on in the second fragment": {
+		[]string{"left: incomplete header chain at 0 quoting all 1"},
+		"Both discard it, which RFC 7112 section 5 asks for. The error is optional.",
+	},
 }
 
 var update = flag.Bool("update", false, "write docs/linux-differences.md anew")

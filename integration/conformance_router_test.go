@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -51,13 +52,16 @@ func (s side) String() string { return [...]string{"left", "right"}[s] }
 
 // A routerKind is a configuration that cases may ask for.
 type routerKind struct {
-	name string
-	host bool // no forwarding
+	name             string
+	host             bool // no forwarding
+	sourceValidation netstack.SourceValidation
 }
 
 var routerKinds = []routerKind{
 	{name: ""},
 	{name: "host", host: true},
+	{name: "strict", sourceValidation: netstack.SourceValidationStrict},
+	{name: "loose", sourceValidation: netstack.SourceValidationLoose},
 }
 
 // The routes of all routers besides their connected ones.
@@ -104,7 +108,9 @@ func newHooknet(t *testing.T, kind routerKind, link testbed.LinkConfig) *router 
 		host := bed.Namespace(side(i).String())
 		host.Sysctl("net/ipv6/conf/default/disable_ipv6", "1")
 		link.Name, link.MTU, link.Router = side(i).String(), mtu, routerAddresses[i]
-		bed.Link(host, r.instance, link)
+		if err := bed.Link(host, r.instance, link).Interface.SetSourceValidation(kind.sourceValidation); err != nil {
+			t.Fatal(err)
+		}
 		r.ends[i] = host.Tap(t, testbed.TapConfig{Device: link.Name})
 	}
 	var routes []netstack.Route
@@ -137,7 +143,7 @@ func newLinux(t *testing.T, kind routerKind) *router {
 		name := side(i).String()
 		r.ends[i] = n.OpenTUN(t, name)
 		n.SetUp(name, mtu, routerAddresses[i]...)
-		n.Sysctl("net/ipv4/conf/"+name+"/rp_filter", "0")
+		n.Sysctl("net/ipv4/conf/"+name+"/rp_filter", strconv.Itoa(int(kind.sourceValidation))) // 0: off, 1: strict, 2: loose
 	}
 	n.Sysctl("net/ipv4/conf/all/rp_filter", "0")
 	n.Sysctl("net/ipv4/icmp_ratemask", "0")
@@ -277,14 +283,15 @@ func echo4(typ byte, data []byte) []byte {
 	return b
 }
 
-// isEchoReply reports whether b answers the ICMP echo request: its identifier, number and data, the addresses reversed.
+// isEchoReply reports whether b answers the ICMP echo request: its identifier, number and data, the addresses reversed, or
+// from any if it was to a group.
 func isEchoReply(b, request []byte) bool {
 	if len(b) < 28 || len(request) < 28 || b[0]>>4 != 4 || b[9] != 1 || request[9] != 1 {
 		return false
 	}
 	reply, asked := b[int(b[0]&15)*4:], request[int(request[0]&15)*4:]
 	return reply[0] == 0 && asked[0] == 8 && bytes.Equal(reply[4:], asked[4:]) &&
-		bytes.Equal(b[12:16], request[16:20]) && bytes.Equal(b[16:20], request[12:16])
+		(bytes.Equal(b[12:16], request[16:20]) || request[16]&0xf0 == 0xe0) && bytes.Equal(b[16:20], request[12:16])
 }
 
 // isGroupReport holds for what a kernel says of its own accord: IGMP and MLD reports.

@@ -29,7 +29,7 @@ type requirement struct {
 }
 
 // requirements is the whole list.
-var requirements = slices.Concat(requirements4, requirements6, requirementsHost, requirementsHooks)
+var requirements = slices.Concat(requirements4, requirementsOptions, requirements6, requirementsHost, requirementsHooks)
 
 // A conformance is one case: packets in, and what they have to lead to.
 type conformance struct {
