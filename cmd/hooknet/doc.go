@@ -5,6 +5,7 @@
 //
 //	hooknet demo           show what hooknet does, on a network of its own
 //	hooknet run -c FILE    run the routers that a YAML file describes
+//	hooknet bench router   measure forwarding here, against the kernel, a copy loop and gVisor
 //	hooknet version        print the version
 //
 // The exit status is 0 on success, 1 on a failure, 2 for a wrong command line or file, and 130 after an interrupt.

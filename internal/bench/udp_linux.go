@@ -20,7 +20,7 @@ const (
 	// longer, the rate falls short, and the report shows it. A burst would measure queues.
 	mostLate = 4
 	// quiet is how long nothing must have arrived at the end.
-	quiet = 50 * time.Millisecond
+	quiet = 100 * time.Millisecond
 	// receiveBuffer, in bytes, holds what arrives while the receiver is kept from reading, so that what is lost is lost on
 	// the path.
 	receiveBuffer = 8 << 20
