@@ -251,6 +251,8 @@ func TestGVisorRow0107PacketTooBigHasMTU(t *testing.T) {
 		if typ, code, rest, _ := icmpOf(r.left.receive()); typ != 2 || code != 0 || binary.BigEndian.Uint32(rest[:]) != uint32(mtu) {
 			t.Errorf("type %d, code %d, MTU %d, want 2, 0, %d", typ, code, binary.BigEndian.Uint32(rest[:]), mtu)
 		}
+		r.settled(1)
+		r.right.none() // IPv6 is never fragmented on its way
 	}
 }
 

@@ -82,9 +82,9 @@ func reassemble(t T, list [][]byte) []byte {
 	return fixHeader4(set16(set16(b, 2, uint16(len(b))), 6, 0))
 }
 
-// TestFragmentsOfFragments: fragmented for one MTU, the fragments for a
-// smaller one, and put together in any order, a packet is what it was. Its
-// checksum may have been partial.
+// TestFragmentsOfFragments: fragmented at every hop of a path, for the MTU that
+// is there, and put together in any order, a packet is what it was. On the way
+// the fragments overtake each other. Its checksum may have been partial.
 func TestFragmentsOfFragments(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := drawModel(t, 9000)
@@ -103,21 +103,30 @@ func TestFragmentsOfFragments(t *testing.T) {
 		if (m.protocol == layers.IPProtocolTCP || m.protocol == layers.IPProtocolUDP) && rapid.Bool().Draw(t, "partial") {
 			b, o = partial(b, byte(m.protocol), m.transport())
 		}
-		mtu := rapid.IntRange(68, 10000).Draw(t, "MTU")
-		smaller := rapid.IntRange(68, mtu).Draw(t, "smaller MTU")
-		list := fragments(t, parse(t, b, o), mtu)
-		if len(whole) <= mtu && len(list) != 1 {
+		mtus := rapid.SliceOfN(rapid.IntRange(68, 10000), 1, 5).Draw(t, "MTUs")
+		list := fragments(t, parse(t, b, o), mtus[0])
+		if len(whole) <= mtus[0] && len(list) != 1 {
 			t.Fatalf("%d fragments of what fits", len(list))
 		}
-		if diff := sameBytes(m, whole, reassemble(t, list)); diff != "" {
-			t.Fatalf("fragmented once (-want +got):\n%s", diff)
+		smallest := mtus[0]
+		for hop, mtu := range mtus[1:] {
+			var next [][]byte
+			for _, b := range rapid.Permutation(list).Draw(t, "order") {
+				parts := fragments(t, parse(t, b, packet.Offload{}), mtu)
+				if len(b) <= mtu && (len(parts) != 1 || string(parts[0]) != string(b)) {
+					t.Fatalf("hop %d changed a fragment that fits", hop+2)
+				}
+				next = append(next, parts...)
+			}
+			list, smallest = next, min(smallest, mtu)
 		}
-		var again [][]byte
 		for _, b := range list {
-			again = append(again, fragments(t, parse(t, b, packet.Offload{}), smaller)...)
+			if len(b) > smallest {
+				t.Fatalf("%d bytes at the end of a path with an MTU of %d", len(b), smallest)
+			}
 		}
-		if diff := sameBytes(m, whole, reassemble(t, rapid.Permutation(again).Draw(t, "order"))); diff != "" {
-			t.Fatalf("fragmented twice (-want +got):\n%s", diff)
+		if diff := sameBytes(m, whole, reassemble(t, rapid.Permutation(list).Draw(t, "order"))); diff != "" {
+			t.Fatalf("after MTUs %v (-want +got):\n%s", mtus, diff)
 		}
 	})
 }
