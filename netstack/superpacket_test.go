@@ -78,8 +78,8 @@ func newSuper(t testing.TB, kind packet.GSOType, payload, segment int, df bool) 
 
 func (s *sentSuper) segments() int { return (len(s.payload) + s.segment - 1) / s.segment }
 
-// A segment is what may differ between segments, and what must not.
-type segment struct {
+// A seenSegment is what may differ between segments, and what must not.
+type seenSegment struct {
 	ID                      uint16
 	DF                      bool
 	TTL, Class              uint8
@@ -91,10 +91,10 @@ type segment struct {
 }
 
 // want says what segment k should be at the receiver, a hop away.
-func (s *sentSuper) want(k int) segment {
+func (s *sentSuper) want(k int) seenSegment {
 	last := k == s.segments()-1
 	payload := s.payload[k*s.segment : min((k+1)*s.segment, len(s.payload))]
-	w := segment{TTL: 63, Class: superClass, Payload: string(payload)}
+	w := seenSegment{TTL: 63, Class: superClass, Payload: string(payload)}
 	headers := len(s.bytes) - len(s.payload)
 	w.Length = headers + len(payload)
 	if s.offload.ChecksumStart == 20 {
@@ -111,7 +111,7 @@ func (s *sentSuper) want(k int) segment {
 }
 
 // decodeSegment reads a packet with somebody else's decoder, which also verifies the checksums.
-func decodeSegment(t testing.TB, b []byte) (got segment) {
+func decodeSegment(t testing.TB, b []byte) (got seenSegment) {
 	t.Helper()
 	first := gopacket.Decoder(layers.LayerTypeIPv4)
 	if b[0]>>4 == 6 {
