@@ -6,6 +6,8 @@ package netstack
 import (
 	"time"
 
+	"gvisor.dev/gvisor/pkg/tcpip/header"
+
 	"github.com/hooknet/hooknet/hooks"
 	"github.com/hooknet/hooknet/packet"
 )
@@ -40,7 +42,13 @@ func (w *worker) forward(in *Interface, p *packet.Packet, to *hop) {
 		return
 	}
 	// The error about a packet that is too big quotes it as it came: decrement only what goes on.
-	if mtu := to.mtu(); wireLen(p) > mtu && p.DontFragment() {
+	mtu := to.mtu()
+	if noIPv6(p, mtu) {
+		w.icmpError(in, p, icmpNoRoute, 0)
+		w.drop(p, packet.ReasonIPv6Disabled)
+		return
+	}
+	if wireLen(p) > mtu && p.DontFragment() {
 		w.icmpError(in, p, icmpTooBig, uint32(mtu))
 		w.drop(p, packet.ReasonTooBig)
 		return
@@ -48,6 +56,9 @@ func (w *worker) forward(in *Interface, p *packet.Packet, to *hop) {
 	p.DecrementTTL()
 	if p.HasOptions() {
 		w.record(p, to)
+	}
+	if in.clampMSS || to.iface.clampMSS {
+		w.clampMSS(in, p, mtu)
 	}
 	w.n.forwarded++
 	w.output(p, to)
@@ -60,6 +71,32 @@ func (w *worker) record(p *packet.Packet, to *hop) {
 	now := uint32(time.Now().UnixMilli() % day)
 	p.Record(w.inst.address(true, to.iface), now, w.inst.isLocal)
 }
+
+// clampMSS lowers the segment size that a TCP handshake announces to what fits all ways that the connection's packets are
+// known to take through here: by the interface they came by, by the one they leave by, whose MTU this is, and by the route
+// back. For paths on which ICMP errors are lost (RFC 4459 section 3.2, RFC 2923 section 2.1).
+func (w *worker) clampMSS(in *Interface, p *packet.Packet, mtu int) {
+	const flags, syn = 13, 0x02
+	tcp := p.Transport()
+	if p.TransportProtocol() != uint8(header.TCPProtocolNumber) || len(tcp) <= flags || tcp[flags]&syn == 0 {
+		return
+	}
+	mtu = min(mtu, in.MTU())
+	if back := w.inst.fib.lookup(p.Source()); back != nil && back.kind == hopForward {
+		mtu = min(mtu, back.mtu())
+	}
+	// Less the headers without options: who announces a size leaves those to the sender (RFC 6691).
+	headers := header.IPv4MinimumSize + header.TCPMinimumSize
+	if p.Family() == packet.Inet6 {
+		headers = header.IPv6MinimumSize + header.TCPMinimumSize
+	}
+	p.ClampMSS(uint16(mtu - headers))
+}
+
+// noIPv6 holds for IPv6 packets on links with less than the MTU that IPv6 needs (RFC 8200 section 5). No address and no route
+// is accepted there, but an MTU can shrink afterwards. Like Linux, which takes all IPv6 from such an interface, the router is
+// then as without a route there: a Packet Too Big could name no MTU that hosts believe (RFC 8201 section 4).
+func noIPv6(p *packet.Packet, mtu int) bool { return mtu < minMTU6 && p.Family() == packet.Inet6 }
 
 // forwardable refuses what a router must not pass on although it is well formed as far as lengths go.
 func forwardable(in *Interface, p *packet.Packet) hooks.Reason {

@@ -78,9 +78,6 @@ func (w *worker) icmpError(in *Interface, p *packet.Packet, kind icmpKind, about
 		}
 		typ.code = code
 	}
-	if kind == icmpTooBig && !is4 {
-		about = max(about, minMTU6) // RFC 8200 section 5; hosts ignore less (RFC 8201 section 4)
-	}
 	if typ == (icmpType{}) || !w.errorAllowed(in, p, kind) {
 		return
 	}

@@ -18,6 +18,8 @@ func (w *worker) ingress(in *Interface, p *packet.Packet) {
 	switch {
 	case !in.state.Load().Up:
 		reason = packet.ReasonInterfaceDown
+	case reason == hooks.ReasonNone && noIPv6(p, in.MTU()):
+		reason = packet.ReasonIPv6Disabled
 	case reason == hooks.ReasonNone:
 		reason = martian(p)
 	}

@@ -49,6 +49,11 @@ type InterfaceConfig struct {
 	// they had none; the option goes on with them, unprocessed (RFC 7126 sections 4.3.5 and 4.4.5). Default: they are dropped.
 	// Source routes are never processed, and IPv6's type 0 routing headers always dropped (RFC 5095).
 	PassSourceRoutes bool
+	// ClampMSS lowers the maximum segment size in the TCP handshakes that are forwarded by the interface, in or out, to what
+	// fits the MTUs of the way in, the way out and the route back, so that connections work where ICMP errors get lost (as
+	// TCPMSS --clamp-mss-to-pmtu of iptables and max-mss of pf). It is never raised, and not added where it is missing. The
+	// instance's own connections need no help: the host stack knows its interfaces' MTUs.
+	ClampMSS bool
 }
 
 // InterfaceStats counts what passed an interface since it was added. A superpacket counts as one packet.
@@ -72,6 +77,7 @@ type Interface struct {
 	nic              *endpoint     // gVisor's side of the interface
 	sourceValidation atomic.Uint32 // a SourceValidation
 	passSourceRoutes bool
+	clampMSS         bool
 
 	onLink *hop // the way to what is on this link whatever the table says: link-local and multicast destinations
 
@@ -165,7 +171,8 @@ func validateAddress(p netip.Prefix) error {
 // addInterface adds an interface; the loopback interface has no device.
 func (i *Instance) addInterface(dev tun.Device, cfg InterfaceConfig) (*Interface, error) {
 	l := newLink(dev)
-	f := &Interface{inst: i, name: cfg.Name, followMTU: cfg.MTU == 0, passSourceRoutes: cfg.PassSourceRoutes, done: make(chan struct{})}
+	f := &Interface{inst: i, name: cfg.Name, followMTU: cfg.MTU == 0, done: make(chan struct{}),
+		passSourceRoutes: cfg.PassSourceRoutes, clampMSS: cfg.ClampMSS}
 	f.sourceValidation.Store(uint32(cfg.SourceValidation))
 	f.link.Store(l)
 	state := l.hostState(true)

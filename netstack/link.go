@@ -116,7 +116,8 @@ func (f *Interface) MTU() int { return int(f.mtu.Load()) }
 
 // SetMTU changes the largest packet the interface sends, in bytes. Packets see it at once, those of established connections
 // of the host stack too, which keep to a smaller one but do not learn of a larger one. The host's side of the device is not
-// touched. 0 means what it means in InterfaceConfig: the host's MTU from now on. ErrInvalid for an MTU that an
+// touched. 0 means what it means in InterfaceConfig: the host's MTU from now on. With less than 1280 an interface carries no
+// IPv6 (reason "ipv6_disabled") until it has more again. ErrInvalid for an MTU that an
 // InterfaceConfig could not have, ErrClosed.
 func (f *Interface) SetMTU(mtu int) error {
 	f.inst.mu.Lock()

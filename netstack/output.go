@@ -97,7 +97,13 @@ func (w *worker) originate(p *packet.Packet, via *Interface) {
 			return
 		}
 	}
-	if mtu := to.mtu(); wireLen(p) > mtu && p.DontFragment() && !resegment(p, mtu) {
+	mtu := to.mtu()
+	if noIPv6(p, mtu) {
+		w.icmpError(nil, p, icmpNoRoute, 0)
+		w.drop(p, packet.ReasonIPv6Disabled)
+		return
+	}
+	if wireLen(p) > mtu && p.DontFragment() && !resegment(p, mtu) {
 		w.icmpError(nil, p, icmpTooBig, uint32(mtu))
 		w.drop(p, packet.ReasonTooBig)
 		return

@@ -216,8 +216,8 @@ func record(o []byte, address netip.Addr, now uint32, own func(netip.Addr) bool)
 	return true
 }
 
-// optionLength returns the length of the IPv4 option, other than End and No
-// Operation, that b begins with; 0 if it cannot be.
+// optionLength returns the length of the option that b begins with, other than
+// End and No Operation; 0 if it cannot be. IPv4 and TCP options look alike.
 func optionLength(b []byte) int {
 	if len(b) < 2 || b[optionLengthAt] < 2 || int(b[optionLengthAt]) > len(b) {
 		return 0

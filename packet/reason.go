@@ -47,8 +47,9 @@ const (
 
 	// What the way out does not allow.
 	ReasonTTLExpired
-	ReasonTooBig   // larger than the MTU and must not be fragmented
-	ReasonHookGrew // grown past the MTU by a hook at PHYSICAL_OUT
+	ReasonIPv6Disabled // an interface whose MTU is below 1280 carries no IPv6
+	ReasonTooBig       // larger than the MTU and must not be fragmented
+	ReasonHookGrew     // grown past the MTU by a hook at PHYSICAL_OUT
 	ReasonInterfaceDown
 	ReasonDeviceWrite // the device refused it
 	ReasonDeviceFull  // the device had no room for it
@@ -97,6 +98,7 @@ var reasonNames = [NumReasons]string{
 	ReasonBlackhole:          "blackhole",
 	ReasonProhibited:         "prohibited",
 	ReasonTTLExpired:         "ttl_expired",
+	ReasonIPv6Disabled:       "ipv6_disabled",
 	ReasonTooBig:             "too_big",
 	ReasonHookGrew:           "hook_grew",
 	ReasonInterfaceDown:      "interface_down",
