@@ -18,6 +18,11 @@ type CableEnd struct {
 	Interface string // name of the interface
 	MTU       int    // bytes; default 1500
 	Addresses []netip.Prefix
+
+	// As in netstack.InterfaceConfig.
+	SourceValidation netstack.SourceValidation
+	PassSourceRoutes bool
+	ClampMSS         bool
 }
 
 // Cable joins two instances, or an instance with itself, by a link in memory that takes superpackets. Closing either
@@ -28,7 +33,10 @@ func (m *Manager) Cable(a, b CableEnd) (*netstack.Interface, *netstack.Interface
 		Features: packet.FeatureChecksum | packet.FeatureTSO4 | packet.FeatureTSO6 | packet.FeatureUSO,
 	})
 	attach := func(dev tun.Device, e CableEnd) (*netstack.Interface, error) {
-		return e.Instance.AddInterface(dev, netstack.InterfaceConfig{Name: e.Interface, MTU: e.MTU, Addresses: e.Addresses})
+		return e.Instance.AddInterface(dev, netstack.InterfaceConfig{
+			Name: e.Interface, MTU: e.MTU, Addresses: e.Addresses,
+			SourceValidation: e.SourceValidation, PassSourceRoutes: e.PassSourceRoutes, ClampMSS: e.ClampMSS,
+		})
 	}
 	f, err := attach(near, a)
 	if err != nil {

@@ -63,7 +63,7 @@ func TestRunWrongFile(t *testing.T) {
 	const want = `PATH:4:27: instances[0].interfaces[0].mtu: found 67, expected a whole number from 68 to 65535
           - {name: tun0, mtu: 67, adresses: []}
                               ^
-PATH:4:31: instances[0].interfaces[0]: found unknown key "adresses", expected one of addresses, coalesce, device, driver, host, mtu, name, offload or queues (did you mean addresses?)
+PATH:4:31: instances[0].interfaces[0]: found unknown key "adresses", expected one of addresses, clamp_mss, coalesce, device, driver, host, mtu, name, offload, pass_source_routes, queues or source_validation (did you mean addresses?)
           - {name: tun0, mtu: 67, adresses: []}
                                   ^
 `

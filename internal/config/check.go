@@ -136,6 +136,7 @@ func (c *checker) iface(raw rawInterface, s *scope) Interface {
 		Offload:  offload,
 		Coalesce: raw.coalesce.or(offload),
 		MTU:      raw.mtu.or(DefaultMTU),
+		Guards:   raw.guards.guards(),
 	}
 	iface.Addresses = addresses(raw.addresses)
 	c.link(s, raw.name, iface.MTU, raw.addresses)
@@ -285,6 +286,15 @@ func (c *checker) end(raw rawEnd, mtu int) CableEnd {
 		Instance:  raw.instance.val,
 		Interface: raw.name.val,
 		Addresses: addresses(raw.addresses),
+		Guards:    raw.guards.guards(),
+	}
+}
+
+func (raw *rawGuards) guards() Guards {
+	return Guards{
+		SourceValidation: raw.sourceValidation.val,
+		PassSourceRoutes: raw.passSourceRoutes.val,
+		ClampMSS:         raw.clampMSS.val,
 	}
 }
 

@@ -59,6 +59,14 @@ type Interface struct {
 	MTU       int    // of both sides, in bytes
 	Addresses []netip.Prefix
 	Host      Host
+	Guards
+}
+
+// Guards say what an interface, or an end of a cable, lets pass.
+type Guards struct {
+	SourceValidation SourceValidation
+	PassSourceRoutes bool // IPv4 source route options pass, unprocessed
+	ClampMSS         bool // TCP handshakes announce no more than fits
 }
 
 // Host is the host's side of a TUN device. The device is brought up there whether or not the file says anything more.
@@ -100,6 +108,7 @@ type CableEnd struct {
 	Instance  string
 	Interface string // unique in the instance
 	Addresses []netip.Prefix
+	Guards
 }
 
 // Driver names the code that talks to a TUN device.
@@ -121,6 +130,27 @@ func (d Driver) String() string {
 		return driverNames[d]
 	}
 	return fmt.Sprintf("Driver(%d)", d)
+}
+
+// SourceValidation says which source addresses are believed.
+type SourceValidation uint8
+
+// The kinds of source validation. The zero value is the safe one.
+const (
+	SourceStrict SourceValidation = iota // the way back leads out by where the packet came in
+	SourceLoose                          // there is a way back
+	SourceOff
+)
+
+// sourceValidationNames are the words of the file, by value.
+var sourceValidationNames = [...]string{SourceStrict: "strict", SourceLoose: "loose", SourceOff: "off"}
+
+// String returns the word that stands for the kind in a file.
+func (v SourceValidation) String() string {
+	if int(v) < len(sourceValidationNames) {
+		return sourceValidationNames[v]
+	}
+	return fmt.Sprintf("SourceValidation(%d)", v)
 }
 
 // RouteType says what becomes of the packets a route matches. The words are those of ip-route(8).

@@ -202,6 +202,47 @@ func TestDefaultRoute(t *testing.T) {
 	}
 }
 
+func TestGuards(t *testing.T) {
+	got, err := config.Parse("f", []byte(`
+instances:
+  - name: r
+    interfaces:
+      - {name: a, source_validation: loose, pass_source_routes: true, clamp_mss: true}
+      - {name: b, source_validation: off}
+      - {name: c, source_validation: strict, clamp_mss: false}
+  - name: s
+cables:
+  - ends:
+      - {instance: r, interface: x, source_validation: loose, clamp_mss: true}
+      - {instance: s, interface: x}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var guards []config.Guards
+	for _, i := range got.Instances[0].Interfaces {
+		guards = append(guards, i.Guards)
+	}
+	for _, end := range got.Cables[0].Ends {
+		guards = append(guards, end.Guards)
+	}
+	want := []config.Guards{
+		{SourceValidation: config.SourceLoose, PassSourceRoutes: true, ClampMSS: true},
+		{SourceValidation: config.SourceOff},
+		{},
+		{SourceValidation: config.SourceLoose, ClampMSS: true},
+		{},
+	}
+	if diff := cmp.Diff(want, guards); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	for kind, want := range map[config.SourceValidation]string{0: "strict", 1: "loose", 2: "off", 3: "SourceValidation(3)"} {
+		if kind.String() != want {
+			t.Errorf("%d is called %s, want %s", kind, kind, want)
+		}
+	}
+}
+
 func TestRouteMetric(t *testing.T) {
 	got, err := config.Parse("f", []byte("instances: [{name: r, routes: [{to: 10.0.0.0/8, type: blackhole, metric: 2147483647}, {to: 10.0.0.0/8, type: prohibit}]}]"))
 	if err != nil {

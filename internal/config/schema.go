@@ -38,6 +38,7 @@ type (
 		mtu       value[int]
 		addresses []value[netip.Prefix]
 		host      rawHost
+		guards    rawGuards
 	}
 	rawHost struct {
 		node      *yaml.Node
@@ -72,6 +73,13 @@ type (
 		instance  value[string]
 		name      value[string]
 		addresses []value[netip.Prefix]
+		guards    rawGuards
+	}
+	// rawGuards are keys of interfaces and of ends of cables.
+	rawGuards struct {
+		sourceValidation value[SourceValidation]
+		passSourceRoutes value[bool]
+		clampMSS         value[bool]
 	}
 )
 
@@ -100,7 +108,7 @@ func (d *decoder) instance(node *yaml.Node, path string) rawInstance {
 func (d *decoder) iface(node *yaml.Node, path string) rawInterface {
 	raw := rawInterface{node: node, path: path}
 	raw.host = rawHost{node: node, path: path}
-	d.mapping(node, path, "an interface", map[string]into{
+	d.mapping(node, path, "an interface", d.guards(&raw.guards, map[string]into{
 		"name":      text(d, &raw.name, deviceNameRule, parseDeviceName),
 		"driver":    choice(d, &raw.driver, driverNames[:]),
 		"device":    text(d, &raw.device, deviceNameRule, parseDeviceName),
@@ -110,8 +118,16 @@ func (d *decoder) iface(node *yaml.Node, path string) rawInterface {
 		"mtu":       number(d, &raw.mtu, MinMTU, MaxMTU),
 		"addresses": d.addresses(&raw.addresses),
 		"host":      func(node *yaml.Node, path string) { raw.host = d.host(node, path) },
-	})
+	}))
 	return raw
+}
+
+// guards adds its keys to others.
+func (d *decoder) guards(raw *rawGuards, keys map[string]into) map[string]into {
+	keys["source_validation"] = choice(d, &raw.sourceValidation, sourceValidationNames[:])
+	keys["pass_source_routes"] = truth(d, &raw.passSourceRoutes)
+	keys["clamp_mss"] = truth(d, &raw.clampMSS)
+	return keys
 }
 
 func (d *decoder) host(node *yaml.Node, path string) rawHost {
@@ -160,11 +176,11 @@ func (d *decoder) cable(node *yaml.Node, path string) rawCable {
 
 func (d *decoder) end(node *yaml.Node, path string) rawEnd {
 	raw := rawEnd{node: node, path: path}
-	d.mapping(node, path, "an end of a cable", map[string]into{
+	d.mapping(node, path, "an end of a cable", d.guards(&raw.guards, map[string]into{
 		"instance":  text(d, &raw.instance, instanceNameRule, parseInstanceName),
 		"interface": text(d, &raw.name, deviceNameRule, parseDeviceName),
 		"addresses": d.addresses(&raw.addresses),
-	})
+	}))
 	return raw
 }
 

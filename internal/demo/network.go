@@ -135,7 +135,9 @@ func (n *network) connect(name string, namespace *hostnet.Namespace, near, far d
 		return errors.Join(err, device.Close())
 	}
 	n.devices = append(n.devices, device)
-	_, err = n.router.AddInterface(device, netstack.InterfaceConfig{Name: name, MTU: mtu, Addresses: near.prefixes()})
+	_, err = n.router.AddInterface(device, netstack.InterfaceConfig{
+		Name: name, MTU: mtu, Addresses: near.prefixes(), SourceValidation: netstack.SourceValidationStrict,
+	})
 	if err != nil {
 		return errors.Join(err, device.Close())
 	}

@@ -88,6 +88,12 @@ var drivers = [...]tun.Driver{
 	config.DriverWater: tun.DriverWater,
 }
 
+var sourceValidations = [...]netstack.SourceValidation{
+	config.SourceStrict: netstack.SourceValidationStrict,
+	config.SourceLoose:  netstack.SourceValidationLoose,
+	config.SourceOff:    netstack.SourceValidationOff,
+}
+
 func (b *builder) addInterfaces(ctx context.Context) error { return b.eachLink(ctx, b.addInterface) }
 
 // addInterface makes a device where the host is to see it, and binds it to its instance, which then owns it.
@@ -107,7 +113,14 @@ func (b *builder) addInterface(l *link) error {
 	if err != nil {
 		return &Error{At: l.At, Object: l.String(), Err: err}
 	}
-	_, err = b.instance(l.instance).AddInterface(device, netstack.InterfaceConfig{Name: l.Name, MTU: l.MTU, Addresses: l.Addresses})
+	_, err = b.instance(l.instance).AddInterface(device, netstack.InterfaceConfig{
+		Name:             l.Name,
+		MTU:              l.MTU,
+		Addresses:        l.Addresses,
+		SourceValidation: sourceValidations[l.SourceValidation],
+		PassSourceRoutes: l.PassSourceRoutes,
+		ClampMSS:         l.ClampMSS,
+	})
 	if err != nil {
 		return errors.Join(&Error{At: l.At, Object: l.String(), Err: err}, device.Close())
 	}
@@ -134,6 +147,10 @@ func (b *builder) addCables(context.Context) error {
 				Interface: end.Interface,
 				MTU:       cable.MTU,
 				Addresses: end.Addresses,
+
+				SourceValidation: sourceValidations[end.SourceValidation],
+				PassSourceRoutes: end.PassSourceRoutes,
+				ClampMSS:         end.ClampMSS,
 			}
 		}
 		if _, _, err := b.router.manager.Cable(ends[0], ends[1]); err != nil {
