@@ -22,7 +22,6 @@ import (
 //	left: time exceeded quoting all                an ICMP error from the address of the interface, with right checksums
 //	left: fragmentation needed mtu 1400 quoting 548 bytes
 //	left: echo reply                               with the identifier, sequence number and data of the request
-//	right: NAME                                    exact[NAME]
 //
 // A case of several packets has their numbers, too: "forwarded 2". What is none of this is shown in hexadecimal.
 func (c *conformance) describe(p received) string {
@@ -30,11 +29,6 @@ func (c *conformance) describe(p received) string {
 }
 
 func (c *conformance) what(p received) string {
-	for name, b := range c.exact {
-		if bytes.Equal(b, p.bytes) {
-			return name
-		}
-	}
 	for i, in := range c.in {
 		number := ""
 		if len(c.in) > 1 {

@@ -122,6 +122,19 @@ var linuxDiffers = map[string]difference{
 		passed, "The kernel has reverse path filters for IPv4 only; in IPv6 it takes a firewall rule. hooknet has one option for both.",
 	},
 
+	"RFC 1191 3 fragmentation needed 68": {
+		[]string{"left: packets of 552 bytes"},
+		"Linux goes down to its least (net.ipv4.route.min_pmtu). hooknet takes what no link has for a lie and ignores it.",
+	},
+	"RFC 5927 4.1 packet too big 1300 about what was never sent": {
+		[]string{"left: packets of 1460 bytes"},
+		"A defect of the host stack, which is gVisor's: it does not compare the sequence number that is quoted. Who guesses the ports can shrink a connection's packets, to no less than 1280 bytes.",
+	},
+	"RFC 5927 4.1 fragmentation needed 1300 about what was never sent": {
+		[]string{"left: packets of 1440 bytes"},
+		"A defect of the host stack, which is gVisor's: it does not compare the sequence number that is quoted. Who guesses the ports can shrink a connection's packets, to no less than 552 bytes.",
+	},
+
 	"RFC 1122 3.2.2.6 echo to all hosts": {
 		nothing, "The host stack is gVisor's: it answers. RFC 1122 section 3.2.2.6 allows both; behind a point-to-point device there is one host to answer, no storm of them.",
 	},

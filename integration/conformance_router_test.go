@@ -35,7 +35,10 @@ import (
 type router struct {
 	system   string
 	ends     [2]*testbed.Tap
-	instance *netstack.Instance // nil: it is the kernel
+	instance *netstack.Instance // nil: it is the kernel, in namespace
+	gso      bool               // it writes superpackets
+
+	namespace *testbed.Namespace
 
 	counted netstack.Stats // before the case that runs
 	marker  uint32
@@ -55,6 +58,7 @@ type routerKind struct {
 	name             string
 	host             bool // no forwarding
 	sourceValidation netstack.SourceValidation
+	limits           bool // Linux limits its ICMP errors, as hooknet always does
 }
 
 var routerKinds = []routerKind{
@@ -62,6 +66,7 @@ var routerKinds = []routerKind{
 	{name: "host", host: true},
 	{name: "strict", sourceValidation: netstack.SourceValidationStrict},
 	{name: "loose", sourceValidation: netstack.SourceValidationLoose},
+	{name: "limits", limits: true},
 }
 
 // The routes of all routers besides their connected ones.
@@ -70,6 +75,7 @@ var (
 	routeProhibit    = testbed.Prefixes("198.51.100.64/26", "2001:db8:2::/64")
 	routeBlackhole   = testbed.Prefixes("198.51.100.128/26", "2001:db8:3::/64")
 	routeRight       = testbed.Prefixes("169.254.0.0/16")
+	routeLeft        = testbed.Prefixes("fd00:9::/32")
 	routeNarrow      = testbed.Prefixes("198.51.100.192/26", "2001:db8:4::/64") // to the right, of MTU narrowMTU
 )
 
@@ -103,7 +109,7 @@ var routerAddresses = [2][]netip.Prefix{
 func newHooknet(t *testing.T, kind routerKind, link testbed.LinkConfig) *router {
 	t.Helper()
 	bed := testbed.New(t)
-	r := &router{system: "hooknet", instance: bed.Instance(netstack.Config{Name: "router", DisableForwarding: kind.host})}
+	r := &router{system: "hooknet", gso: link.Driver == tun.DriverLinux && !link.NoOffload, instance: bed.Instance(netstack.Config{Name: "router", DisableForwarding: kind.host})}
 	for i, mtu := range []int{leftMTU, rightMTU} {
 		host := bed.Namespace(side(i).String())
 		host.Sysctl("net/ipv6/conf/default/disable_ipv6", "1")
@@ -121,8 +127,10 @@ func newHooknet(t *testing.T, kind routerKind, link testbed.LinkConfig) *router 
 			routes = append(routes, netstack.Route{Destination: p, Type: typ})
 		}
 	}
-	for _, p := range routeRight {
-		routes = append(routes, netstack.Route{Destination: p, Interface: right.String()})
+	for s, prefixes := range [][]netip.Prefix{routeLeft, routeRight} {
+		for _, p := range prefixes {
+			routes = append(routes, netstack.Route{Destination: p, Interface: side(s).String()})
+		}
 	}
 	for _, p := range routeNarrow {
 		routes = append(routes, netstack.Route{Destination: p, Interface: right.String(), MTU: narrowMTU})
@@ -138,7 +146,7 @@ func newHooknet(t *testing.T, kind routerKind, link testbed.LinkConfig) *router 
 func newLinux(t *testing.T, kind routerKind) *router {
 	t.Helper()
 	n := testbed.New(t).Namespace("router")
-	r := &router{system: "linux"}
+	r := &router{system: "linux", namespace: n}
 	for i, mtu := range []int{leftMTU, rightMTU} {
 		name := side(i).String()
 		r.ends[i] = n.OpenTUN(t, name)
@@ -146,27 +154,36 @@ func newLinux(t *testing.T, kind routerKind) *router {
 		n.Sysctl("net/ipv4/conf/"+name+"/rp_filter", strconv.Itoa(int(kind.sourceValidation))) // 0: off, 1: strict, 2: loose
 	}
 	n.Sysctl("net/ipv4/conf/all/rp_filter", "0")
-	n.Sysctl("net/ipv4/icmp_ratemask", "0")
-	n.Sysctl("net/ipv6/icmp/ratelimit", "0")
+	if !kind.limits {
+		n.Sysctl("net/ipv4/icmp_ratemask", "0")
+		n.Sysctl("net/ipv6/icmp/ratelimit", "0")
+	}
 	if !kind.host {
 		n.Forward()
 	}
 	const unreachable, blackhole, prohibit = 7, 6, 8 // RTN_UNREACHABLE and so on
 	if err := n.Do(func() error {
-		out, err := netlink.LinkByName(right.String())
-		if err != nil {
-			return err
+		var index [2]int
+		for s := range index {
+			link, err := netlink.LinkByName(side(s).String())
+			if err != nil {
+				return err
+			}
+			index[s] = link.Attrs().Index
 		}
+		var err error
 		for typ, prefixes := range map[int][]netip.Prefix{unreachable: routeUnreachable, prohibit: routeProhibit, blackhole: routeBlackhole} {
 			for _, p := range prefixes {
 				err = errors.Join(err, netlink.RouteAdd(&netlink.Route{Dst: ipNet(p), Type: typ}))
 			}
 		}
-		for _, p := range routeRight {
-			err = errors.Join(err, netlink.RouteAdd(&netlink.Route{Dst: ipNet(p), LinkIndex: out.Attrs().Index}))
+		for s, prefixes := range [][]netip.Prefix{routeLeft, routeRight} {
+			for _, p := range prefixes {
+				err = errors.Join(err, netlink.RouteAdd(&netlink.Route{Dst: ipNet(p), LinkIndex: index[s]}))
+			}
 		}
 		for _, p := range routeNarrow {
-			err = errors.Join(err, netlink.RouteAdd(&netlink.Route{Dst: ipNet(p), LinkIndex: out.Attrs().Index, MTU: narrowMTU}))
+			err = errors.Join(err, netlink.RouteAdd(&netlink.Route{Dst: ipNet(p), LinkIndex: index[right], MTU: narrowMTU}))
 		}
 		return err
 	}); err != nil {
@@ -246,6 +263,20 @@ func (r *router) settle(t *testing.T, packets uint64) (s netstack.Stats) {
 	}
 	t.Fatalf("received %d packets, want %d; %v", s.Received-r.counted.Received, packets, s.Balance())
 	return s
+}
+
+// count makes the counters known again after packets that exchange did not send.
+func (r *router) count(t *testing.T) {
+	t.Helper()
+	if r.instance != nil {
+		testbed.Eventually(t, func() string {
+			r.counted = r.instance.Stats()
+			if err := r.counted.Balance(); err != nil {
+				return err.Error()
+			}
+			return ""
+		})
+	}
 }
 
 // increase says what has become of the packets between two looks at the counters.
