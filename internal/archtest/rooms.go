@@ -74,11 +74,11 @@ var Rooms = []Room{
 		Path:      "netstack",
 		Rooms:     belowNetstack,
 		Packages:  []string{gvisor, "github.com/gaissmai/bart/..."},
-		TestRooms: []string{"tun/tuntest", "internal/hostnet", "internal/leaktest"},
+		TestRooms: []string{"netstack/ertt", "tun/tuntest", "internal/hostnet", "internal/leaktest"},
 	},
 
 	// The round-trip-time helper, for the TCP points.
-	{Path: "netstack/ertt", Rooms: []string{"hooks", "hooks/hhook", "hooks/khelp", "netstack"}, TestRooms: []string{"packet", "tun", "internal/leaktest"}},
+	{Path: "netstack/ertt", Rooms: []string{"hooks", "hooks/hhook", "hooks/khelp", "netstack"}, TestRooms: []string{"internal/leaktest"}},
 
 	// Many instances. What an embedder imports first.
 	{Path: "instances", Rooms: belowInstances, TestRooms: []string{"tun/tuntest", "internal/hostnet", "internal/leaktest"}},

@@ -42,8 +42,8 @@
 // # Ownership and locking
 //
 // Data belongs to the flow's end and goes with it. Runs for the ends of one flow do not overlap, so that there is no lock: it
-// is read, and NewMeasurement is cleared, from inside hooks on the TCP points for the same flow only. Whoever wants to know from
-// elsewhere copies it there.
+// is read, and NewMeasurement is cleared, from inside hooks on the TCP points for the same flow, and inside
+// netstack.Instance.EachFlow, nowhere else.
 //
 // # What it does not do
 //

@@ -68,7 +68,7 @@ const (
 )
 
 // Data is what the helper knows of one end of a flow (struct ertt). Read it from inside a hook on the TCP points, for the same
-// flow; of the fields only Flags may be written to there.
+// flow, or netstack.Instance.EachFlow; of the fields only Flags may be written to there.
 type Data struct {
 	// RTT is the latest round-trip time, MinRTT and MaxRTT are the shortest and the longest. 0: none yet.
 	RTT, MinRTT, MaxRTT time.Duration
