@@ -35,7 +35,7 @@ namespaces and open /dev/net/tun.`,
 			})
 			var told *statusError
 			if err != nil && options.asJSON && !errors.As(err, &told) {
-				none := demo.Report{Error: err.Error(), Hooks: []demo.Hook{}, Checks: []demo.Check{}, Drops: map[string]uint64{}, NICEvents: []demo.NICEvent{}}
+				none := demo.Report{Error: err.Error(), Hooks: []demo.Hook{}, Flows: []demo.Flow{}, Checks: []demo.Check{}, Drops: map[string]uint64{}, NICEvents: []demo.NICEvent{}}
 				return errors.Join(err, writeJSON(env.stdout, none))
 			}
 			return err
@@ -54,7 +54,7 @@ type demoOptions struct {
 // runDemo shows the demonstration.
 func runDemo(ctx context.Context, env environment, options demoOptions) error {
 	p := newProgress(env)
-	report, err := demo.Run(ctx, demo.Config{Transfer: options.transfer, Progress: p.step})
+	report, err := demo.Run(ctx, demo.Config{Transfer: options.transfer, Progress: p.step, Live: p.live})
 	p.done()
 	if err != nil {
 		return err

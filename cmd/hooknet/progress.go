@@ -21,10 +21,17 @@ func newProgress(env environment) *progress {
 
 func (p *progress) step(what string) {
 	if p.terminal {
-		_, _ = fmt.Fprintf(p.w, "\r%s%s ...", clearLine, what)
+		p.live(what)
 		return
 	}
 	_, _ = fmt.Fprintf(p.w, "hooknet: %s\n", what)
+}
+
+// live says how the step is going, on a terminal.
+func (p *progress) live(what string) {
+	if p.terminal {
+		_, _ = fmt.Fprintf(p.w, "\r%s%s ...", clearLine, what)
+	}
 }
 
 // done makes room for the result.

@@ -20,6 +20,8 @@ type Config struct {
 	Transfer time.Duration
 	// Progress is told what is about to be done, in a few words. Default: nobody is told.
 	Progress func(step string)
+	// Live is told how a step is going, some ten times a second, where there is something to tell. Default: nobody is told.
+	Live func(what string)
 }
 
 // Run builds the network, sends traffic, takes the network down and returns what happened. The error is for what is no
@@ -30,6 +32,9 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	}
 	if cfg.Progress == nil {
 		cfg.Progress = func(string) {}
+	}
+	if cfg.Live == nil {
+		cfg.Live = func(string) {}
 	}
 	start := time.Now()
 	cfg.Progress("building two namespaces and a router")
@@ -53,6 +58,11 @@ func (n *network) demonstrate(ctx context.Context, cfg Config) (report *Report, 
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, h.unregister()) }()
+	watch, err := startStopwatch(n.router)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, watch.stop()) }()
 	s, err := n.startServers()
 	if err != nil {
 		return nil, err
@@ -63,12 +73,19 @@ func (n *network) demonstrate(ctx context.Context, cfg Config) (report *Report, 
 		System:          fmt.Sprintf("%s/%s, %s", runtime.GOOS, runtime.GOARCH, runtime.Version()),
 		Processors:      runtime.GOMAXPROCS(0),
 		Topology:        n.topology(),
+		Flows:           []Flow{},
 		NICEvents:       []NICEvent{},
 		TransferSeconds: cfg.Transfer.Seconds(),
 	}
-	run := &runner{network: n, hooks: h, report: report, progress: cfg.Progress, transfer: cfg.Transfer, patience: patience}
+	run := &runner{
+		network: n, hooks: h, stopwatch: watch, report: report,
+		progress: cfg.Progress, live: cfg.Live, transfer: cfg.Transfer, patience: patience,
+	}
 	for _, c := range run.checks() {
 		if err := run.check(ctx, c); err != nil {
+			return nil, err
+		}
+		if err := watch.read(); err != nil {
 			return nil, err
 		}
 	}
@@ -79,12 +96,14 @@ func (n *network) demonstrate(ctx context.Context, cfg Config) (report *Report, 
 // A runner carries out checks and writes down what came of them.
 type runner struct {
 	*network
-	hooks    *hookSet
-	report   *Report
-	progress func(string)
-	transfer time.Duration
-	patience time.Duration
-	guest    guest // during the transfer through the router
+	hooks     *hookSet
+	stopwatch *stopwatch
+	report    *Report
+	progress  func(string)
+	live      func(string)
+	transfer  time.Duration
+	patience  time.Duration
+	guest     guest // during the transfer through the router
 }
 
 // A trial is something to be tried out, for one family, or with family 0 for none in particular.
@@ -165,6 +184,7 @@ func (r *runner) checks() []trial {
 		trial{"TCP", fmt.Sprintf("TCP through the router for %v", r.transfer), packet.Inet, "bytes that arrive", r.measureRouter},
 		trial{"TCP, veth", fmt.Sprintf("TCP without a router for %v", r.transfer), packet.Inet, "bytes that arrive", r.measureDirect},
 	)
+	list = append(list, trial{"RTT", "looking back at round-trip times", packet.Inet, "round-trip times of the transfer", r.reviewRTTs})
 	each("guest", "looking back at an instance that came and went", func(f packet.Family) string {
 		return fmt.Sprintf("an echo for %s from %s", guestHost.of(f), at(blueHost.of(f), echoPort))
 	}, r.reviewGuest)

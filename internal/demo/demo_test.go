@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -90,6 +91,18 @@ func TestRun(t *testing.T) {
 	if diff := cmp.Diff(map[string][]string{"inet": life, "inet6": life}, lives); diff != "" {
 		t.Errorf("NIC events by family (-want +got):\n%s", diff)
 	}
+	transfer := 0
+	for _, f := range r.Flows {
+		if f.RTT <= 0 || f.MinRTT <= 0 || f.MinRTT > f.MaxRTT || f.RTT > f.MaxRTT || f.Bytes == 0 {
+			t.Errorf("flow: %+v", f)
+		}
+		if f.To.Addr() == netip.MustParseAddr("10.77.2.2") && !f.Terminated {
+			transfer++
+		}
+	}
+	if transfer != 1 {
+		t.Errorf("%d round-trip times of the transfer, want 1: %+v", transfer, r.Flows)
+	}
 	// One SYN and one packet with TTL 1 of each family. The SYN may have been sent again.
 	if r.Drops["hook"] < 2 || r.Drops["ttl_expired"] != 2 {
 		t.Errorf("drops %v", r.Drops)
@@ -117,7 +130,7 @@ func TestJSON(t *testing.T) {
 	}
 	slices.Sort(names)
 	want := []string{
-		"checks", "direct_bps", "drops", "hooks", "nic_events", "ok", "packets", "processors", "seconds", "system",
+		"checks", "direct_bps", "drops", "flows", "hooks", "nic_events", "ok", "packets", "processors", "seconds", "system",
 		"throughput_bps", "topology", "transfer_seconds",
 	}
 	if diff := cmp.Diff(want, names); diff != "" {
@@ -135,6 +148,13 @@ func TestJSON(t *testing.T) {
 	}
 	plumb := map[string]any{
 		"instance": "router", "family": "inet", "type": "PLUMB", "interface": "guest", "lif": 0.0, "address": "",
+	}
+	flow := map[string]any{
+		"from": "10.77.1.2:41234", "to": "10.77.2.2:5001", "terminated": false, "bytes": 1782579200.0,
+		"rtt": 0.0005, "min_rtt": 0.000025, "max_rtt": 0.0123,
+	}
+	if diff := cmp.Diff(flow, got["flows"].([]any)[2]); diff != "" {
+		t.Errorf("flow (-want +got):\n%s", diff)
 	}
 	events := got["nic_events"].([]any)
 	if diff := cmp.Diff([]any{plumb, up}, []any{events[0], events[3]}); diff != "" {

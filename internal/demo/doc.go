@@ -13,7 +13,7 @@
 //	      '------------------- a veth pair, to compare ---------------'
 //
 // [Run] does all of it: network.go builds, hooks.go registers, servers.go listens, demo.go lists the checks and runs them
-// one by one, ping.go, traffic.go and guest.go are the checks, report.go is the result and text.go writes it for people.
+// one by one, ping.go, traffic.go, guest.go and rtt.go are the checks, report.go is the result and text.go writes it for people.
 //
 // Client and servers are sockets of this process that were opened inside the namespaces. The namespaces have no names
 // and nothing is written to disk, so that all of it ends with the process at the latest; Run takes it down before that,

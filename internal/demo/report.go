@@ -19,6 +19,7 @@ type Report struct {
 	Checks   []Check  `json:"checks"` // in the order in which they ran
 
 	Hooks     []Hook            `json:"hooks"`      // by family, event and position
+	Flows     []Flow            `json:"flows"`      // of TCP, by the ends that were acknowledged something, in order
 	NICEvents []NICEvent        `json:"nic_events"` // that an instance caused by coming and going, in order
 	Drops     map[string]uint64 `json:"drops"`      // by reason; reasons that never occurred are absent
 	Packets   Packets           `json:"packets"`    // the router's books
@@ -73,6 +74,18 @@ type Hook struct {
 	Position int    `json:"position"` // from 1
 	Hits     uint64 `json:"hits"`     // runs that reached the hook
 	Does     string `json:"does"`     // what it is there for
+}
+
+// Flow is what one end of a TCP connection has sent, and how long that took to be acknowledged: from the router to the other
+// end and back, in seconds.
+type Flow struct {
+	From       netip.AddrPort `json:"from"`
+	To         netip.AddrPort `json:"to"`
+	Terminated bool           `json:"terminated"` // From is a socket of the router
+	Bytes      uint64         `json:"bytes"`
+	RTT        float64        `json:"rtt"` // the last one
+	MinRTT     float64        `json:"min_rtt"`
+	MaxRTT     float64        `json:"max_rtt"`
 }
 
 // NICEvent is what a hook of NIC_EVENTS was told.

@@ -24,6 +24,7 @@ func (r *Report) WriteText(w io.Writer, colour bool) error {
 	t.topology(r)
 	t.checks(r)
 	t.hooks(r)
+	t.flows(r)
 	t.nicEvents(r)
 	t.drops(r)
 	t.throughput(r)
@@ -200,6 +201,26 @@ func (t *text) hooks(r *Report) {
 		event = k.event
 		t.line("%s", columns(shown, fmt.Sprint(k.position), k.hook,
 			count(hits[k][packet.Inet.String()]), count(hits[k][packet.Inet6.String()]), k.does))
+	}
+}
+
+// flows shows the round-trip times, of each connection those of the end that has sent more.
+func (t *text) flows(r *Report) {
+	t.heading("Round-trip times", "of TCP, from the router to the receiver and back")
+	columns := func(from, to, bytes, rtt, least, most string) string {
+		return "  " + left(from, 20) + left(to, 20) + right(bytes, 8) + right(rtt, 10) + right(least, 10) + right(most, 10)
+	}
+	t.line("%s", t.paint(dim, columns("sender", "receiver", "bytes", "last", "min", "max")))
+	shown := 0
+	for _, f := range r.Flows {
+		if slices.ContainsFunc(r.Flows, func(o Flow) bool { return o.From == f.To && o.To == f.From && o.Bytes > f.Bytes }) {
+			continue
+		}
+		t.line("%s", columns(f.From.String(), f.To.String(), size(f.Bytes), shortSeconds(f.RTT), shortSeconds(f.MinRTT), shortSeconds(f.MaxRTT)))
+		shown++
+	}
+	if shown == 0 {
+		t.line("  none")
 	}
 }
 

@@ -38,6 +38,12 @@ func sample() *demo.Report {
 			{Name: "ping", Family: "inet6", OK: true, Expected: "5 of 5 echoes from fd77:2::2", Seen: "5 of 5 echoes from fd77:2::2, 17 µs at best"},
 			{Name: "books", OK: true, Expected: "every packet accounted for", Seen: "in 1,033,884 = out 1,033,730 + kept 150 + dropped 4"},
 		},
+		Flows: []demo.Flow{
+			{From: netip.MustParseAddrPort("10.77.1.2:41232"), To: netip.MustParseAddrPort("10.77.1.1:80"), Bytes: 90, RTT: 40e-6, MinRTT: 40e-6, MaxRTT: 40e-6},
+			{From: netip.MustParseAddrPort("10.77.1.1:80"), To: netip.MustParseAddrPort("10.77.1.2:41232"), Terminated: true, Bytes: 262300, RTT: 70e-6, MinRTT: 50e-6, MaxRTT: 70e-6},
+			{From: netip.MustParseAddrPort("10.77.1.2:41234"), To: netip.MustParseAddrPort("10.77.2.2:5001"), Bytes: 1782579200, RTT: 500e-6, MinRTT: 25e-6, MaxRTT: 12.3e-3},
+			{From: netip.MustParseAddrPort("[fd77:1::1]:65000"), To: netip.MustParseAddrPort("[fd77:1::2]:65000"), Terminated: true, Bytes: 1<<30 - 1, RTT: 999.9e-3, MinRTT: 999.9e-3, MaxRTT: 12.34},
+		},
 		NICEvents:       nicEvents(),
 		Drops:           map[string]uint64{"hook": 2, "ttl_expired": 2, "device_full": 1234567},
 		Packets:         demo.Packets{Received: 33719, Bytes: 1782579200, Largest: 65212},
@@ -99,7 +105,7 @@ func failing() *demo.Report {
 		Seen: "nothing more after 10 s (0 of 5 echoes, then: read ip ::->fd77:2::2: i/o timeout)",
 	}
 	r.Checks[2] = demo.Check{Name: "books", Expected: "every packet accounted for", Seen: strings.Repeat("x", 200)}
-	r.NICEvents, r.Drops = nil, nil
+	r.NICEvents, r.Drops, r.Flows = nil, nil, nil
 	r.ThroughputBPS, r.DirectBPS, r.Packets = 0, 0, demo.Packets{}
 	return r
 }

@@ -145,8 +145,16 @@ func (r *runner) knock(ctx context.Context, f packet.Family) (string, error) {
 }
 
 func (r *runner) measureRouter(ctx context.Context, _ packet.Family) (seen string, err error) {
+	watched, stop := context.WithCancel(ctx)
+	watching := make(chan error, 1)
+	go func() { // ends with watched
+		watching <- r.stopwatch.watch(watched, sinkPort, func(f Flow) {
+			r.live(fmt.Sprintf("TCP through the router for %v: %s", r.transfer, f.times()))
+		})
+	}()
 	r.report.ThroughputBPS, seen, err = r.measure(ctx, redHost, blueHost, r.receiveGuest)
-	return seen, err
+	stop()
+	return seen, errors.Join(err, <-watching)
 }
 
 func (r *runner) measureDirect(ctx context.Context, _ packet.Family) (seen string, err error) {
@@ -261,15 +269,15 @@ func count(n uint64) string {
 
 // size writes a number of bytes.
 func size(n uint64) string {
-	switch {
-	case n >= 1<<30:
-		return fmt.Sprintf("%.3g GiB", float64(n)/(1<<30))
-	case n >= 1<<20:
-		return fmt.Sprintf("%.3g MiB", float64(n)/(1<<20))
-	case n >= 1<<10:
-		return fmt.Sprintf("%.3g KiB", float64(n)/(1<<10))
+	if n < 1<<10 {
+		return fmt.Sprintf("%d bytes", n)
 	}
-	return fmt.Sprintf("%d bytes", n)
+	in, unit := float64(n)/(1<<10), 0
+	for in >= 999.5 && unit < 3 { // or %.3g would write it with an exponent
+		in /= 1 << 10
+		unit++
+	}
+	return fmt.Sprintf("%.3g %ciB", in, "KMGT"[unit])
 }
 
 // short writes a duration with three digits at most.
