@@ -3,8 +3,6 @@
 
 package bench
 
-import "fmt"
-
 // Report is all that came of a run. Its JSON form is an interface: fields are added, never renamed.
 type Report struct {
 	// Void says why the figures are not to be believed: a baseline was too slow. Empty if they are.
@@ -126,8 +124,4 @@ func (r *Report) test(name string) *TestResult {
 		}
 	}
 	return nil
-}
-
-func formatVoid(rule voidRule, ratio float64) string {
-	return fmt.Sprintf("%s is %.3f, expected at least %v: the baseline is too slow on this machine, or just now", rule.ratio, ratio, rule.least)
 }

@@ -151,6 +151,9 @@ func (t *text) verdict(r *Report) {
 	t.wrapped(dim, fmt.Sprintf(`Ratios are medians of the ratios within each round; quartiles are of the rounds' figures. CPUs and µs/packet are
 		processor time of the router's process, what the kernel does in its name included; nobody knows it of the kernel's own
 		forwarding. Order of the paths: seed %d. It took %v.`, r.Seed, toDuration(r.Seconds).Round(time.Second)))
+	if m := &r.Machine; m.Load > float64(m.Processors)/2 {
+		t.wrapped(dim, fmt.Sprintf("The machine was busy before the start (load %.1f): expect noise.", m.Load))
+	}
 	if len(r.Unjudged) > 0 {
 		t.wrapped(dim, "Whether the baselines are fast enough was not looked at: "+strings.Join(r.Unjudged, " and ")+" not measured with 1 stream of TCP.")
 	}
