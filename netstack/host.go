@@ -226,7 +226,7 @@ func (w *worker) deliver(p *packet.Packet, owner *Interface) {
 		w.drop(p, packet.ReasonTransportChecksum)
 		return
 	}
-	if lyingTooBig(p) {
+	if mtu, about, is := tooBig(p); is && !w.believeTooBig(p.Family(), mtu, about) {
 		w.drop(p, packet.ReasonHostRefused)
 		return
 	}
@@ -289,22 +289,6 @@ func headersCut(p *packet.Packet) bool {
 	}
 	transport := p.Transport()
 	return transport == nil || len(transport) < least
-}
-
-// lyingTooBig reports a Fragmentation Needed or Packet Too Big with an MTU that no link has. gVisor believes them all, down
-// to a segment size of 1. RFC 8201 section 4: below 1280 is to be ignored; 552 is Linux's least for IPv4.
-func lyingTooBig(p *packet.Packet) bool {
-	b := p.Bytes()[min(p.TransportOffset(), p.Len()):]
-	if len(b) < icmpHeaderLen {
-		return false
-	}
-	switch {
-	case p.TransportProtocol() == uint8(header.ICMPv4ProtocolNumber) && p.Family() == packet.Inet:
-		return b[0] == 3 && b[1] == 4 && int(b[6])<<8|int(b[7]) < 552
-	case p.TransportProtocol() == uint8(header.ICMPv6ProtocolNumber) && p.Family() == packet.Inet6:
-		return b[0] == 2 && uint32(b[4])<<24|uint32(b[5])<<16|uint32(b[6])<<8|uint32(b[7]) < minMTU6
-	}
-	return false
 }
 
 func protocolOf(a netip.Addr) tcpip.NetworkProtocolNumber {

@@ -70,9 +70,10 @@ type Instance struct {
 
 	nicEvents nicEvents
 
-	icmp  icmpLimiter
-	stats counters
-	slots atomic.Uint32 // next worker number
+	icmp     icmpLimiter
+	pathMTUs pathMTUs
+	stats    counters
+	slots    atomic.Uint32 // next worker number
 
 	mu         sync.Mutex
 	interfaces atomic.Pointer[[]*Interface]  // sorted by index; replaced as a whole under mu
@@ -122,6 +123,7 @@ func New(cfg Config) (*Instance, error) {
 	i.interfaces.Store(new([]*Interface))
 	i.own.Store(new(addressFilter))
 	i.icmp.init()
+	i.pathMTUs.init()
 	i.hooks = hooks.NewStack(hooks.StackConfig{Instance: i.id, Logger: i.log, MaxHooks: i.budget.Hooks})
 	if err := i.protocols.open(i); err != nil {
 		return nil, opError("new instance", cfg.Name, err)
@@ -239,6 +241,7 @@ func (i *Instance) Close() error {
 		errs = append(errs, f.Close())
 	}
 	i.host.destroy()
+	i.pathMTUs.close()
 	i.nicEvents.close()
 	i.tcp.close(i)
 	if err := i.points.remove(i.hooks); err != nil {

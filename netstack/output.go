@@ -103,6 +103,9 @@ func (w *worker) originate(p *packet.Packet, via *Interface) {
 		w.drop(p, packet.ReasonIPv6Disabled)
 		return
 	}
+	if path := w.inst.pathMTUs.limit(dst, mtu); wireLen(p) > path && path < mtu {
+		resegment(p, path) // what is not TCP finds out for itself
+	}
 	if wireLen(p) > mtu && p.DontFragment() && !resegment(p, mtu) {
 		w.icmpError(nil, p, icmpTooBig, uint32(mtu))
 		w.drop(p, packet.ReasonTooBig)
@@ -112,7 +115,7 @@ func (w *worker) originate(p *packet.Packet, via *Interface) {
 }
 
 // resegment lets a TCP packet of our own that was made for a larger MTU be cut anew on its way out, like any superpacket.
-// That is the case when an interface's MTU shrinks and when a route has one of its own: gVisor would learn of either by
+// That is the case when an interface's MTU shrinks, and when a route or a path has one of its own: gVisor would learn of it by
 // losing all that is in flight, and recovers from that at two segments per timeout.
 func resegment(p *packet.Packet, mtu int) bool {
 	const dataOffset, tcpHeader = 12, 20

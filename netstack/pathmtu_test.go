@@ -1,0 +1,99 @@
+// Copyright 2026 The hooknet Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package netstack_test
+
+import (
+	"fmt"
+	"io"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/hooknet/hooknet/netstack"
+	"github.com/hooknet/hooknet/packet"
+	"github.com/hooknet/hooknet/tun"
+)
+
+// A narrowPath is a host whose way to a server has a link with a small MTU, behind the first router:
+//
+//	host ---1500--- router ---narrow--- server
+type narrowPath struct{ host, router, server *netstack.Instance }
+
+func newNarrowPath(t *testing.T, narrow int, features packet.Features) *narrowPath {
+	t.Helper()
+	p := &narrowPath{newInstance(t, netstack.Config{}), newInstance(t, netstack.Config{}), newInstance(t, netstack.Config{})}
+	join := func(a, b *netstack.Instance, net, mtuA, mtuB int) {
+		x, y := tun.Pair(tun.PairConfig{Features: features, QueueLen: 4096})
+		for side, i := range []*netstack.Instance{a, b} {
+			_, err := i.AddInterface([]tun.Device{x, y}[side], netstack.InterfaceConfig{Name: fmt.Sprintf("net%d", net), MTU: []int{mtuA, mtuB}[side],
+				Addresses: prefixes(fmt.Sprintf("10.7.%d.%d/24", net, side+1), fmt.Sprintf("fd07:%d::%d/64", net, side+1))})
+			must(t, err)
+		}
+	}
+	join(p.host, p.router, 1, 1500, 1500)
+	join(p.router, p.server, 2, narrow, 1500)
+	for i, by := range map[*netstack.Instance]string{p.host: "net1", p.server: "net2"} {
+		must(t, i.AddRoutes(netstack.Route{Destination: prefix("0.0.0.0/0"), Interface: by}, netstack.Route{Destination: prefix("::/0"), Interface: by}))
+	}
+	return p
+}
+
+// send carries n bytes from the host to the server by a new connection, and returns how long that took.
+func (p *narrowPath) send(t *testing.T, to netip.AddrPort, n int) time.Duration {
+	t.Helper()
+	l, err := p.server.Listen("tcp", to.String())
+	must(t, err)
+	defer l.Close()
+	got := make(chan int64, 1)
+	go func() {
+		c, err := l.Accept()
+		if err != nil {
+			got <- -1
+			return
+		}
+		defer c.Close()
+		n, _ := io.Copy(io.Discard, c)
+		got <- n
+	}()
+	ctx, cancel := dialer(t)
+	defer cancel()
+	start := time.Now()
+	c, err := p.host.Dial(ctx, "tcp", to.String())
+	must(t, err)
+	must(t, c.SetDeadline(start.Add(25*time.Second)))
+	if _, err := c.Write(make([]byte, n)); err != nil {
+		t.Fatal(err)
+	}
+	must(t, c.(interface{ CloseWrite() error }).CloseWrite())
+	select {
+	case received := <-got:
+		if received != int64(n) {
+			t.Fatalf("%d of %d bytes", received, n)
+		}
+	case <-time.After(25 * time.Second):
+		t.Fatalf("%d bytes to %v take more than 25 s; the router says %+v", n, to, p.router.Stats())
+	}
+	c.Close()
+	return time.Since(start)
+}
+
+// RFC 1191 section 3, RFC 8201 section 3: what a host has learned of a path is good for the next connection, too: it
+// provokes no error any more.
+func TestRFC8201_3_PathMTUIsKept(t *testing.T) {
+	for name, features := range map[string]packet.Features{"plain": 0, "offload": offloads} {
+		t.Run(name, func(t *testing.T) {
+			p := newNarrowPath(t, 1300, features)
+			for _, to := range []string{"10.7.2.2:80", "[fd07:2::2]:80"} {
+				first := p.send(t, netip.MustParseAddrPort(to), 10<<20)
+				told := p.router.Stats().Made
+				second := p.send(t, netip.MustParseAddrPort(to), 1<<20)
+				s := p.router.Stats()
+				t.Logf("%s: 10 MiB in %v, then 1 MiB in %v; %d too big", to, first, second, s.Drops["too_big"])
+				if s.Made != told {
+					t.Errorf("%s: the second connection provoked %d errors", to, s.Made-told)
+				}
+			}
+		})
+	}
+}
