@@ -44,6 +44,12 @@ func FuzzIngest(f *testing.F) {
 		f.Add(b, uint8(0), uint8(2), uint8(3), uint16(20), uint16(6), uint16(40))
 		f.Add(b, uint8(0), uint8(2), uint8(4), uint16(40), uint16(6), uint16(40))
 		f.Add(super, uint8(0), uint8(o.Checksum), uint8(o.GSO), o.ChecksumStart, o.ChecksumOffset, uint16(1))
+		f.Add(buildSYN(dst, 1460), uint8(0), uint8(0), uint8(0), uint16(0), uint16(0), uint16(0))
+	}
+	for _, options := range [][]byte{
+		{7, 7, 4, 0, 0, 0, 0, 68, 12, 5, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0}, {68, 12, 5, 3, 10, 0, 2, 1, 0, 0, 0, 0}, {131, 7, 4, 10, 0, 2, 9, 0}, {68, 4, 5, 0xf0},
+	} {
+		f.Add(optioned(buildUDP(destination4(1), 100), options...), uint8(0), uint8(0), uint8(0), uint16(0), uint16(0), uint16(0))
 	}
 	// The engine takes minutes over as many seeds as the captures hold. It gets one of a kind; go test alone carries them all.
 	fuzzing := flag.Lookup("test.fuzz").Value.String() != ""
@@ -87,7 +93,7 @@ func newFuzzed(f *testing.F) *fuzzed {
 	r := &fuzzed{inst: inst}
 	add := func(mtu int, features packet.Features, addresses ...string) *Interface {
 		dev := &strictSink{idle: newIdle(), f: f, mtu: mtu, features: features}
-		cfg := InterfaceConfig{MTU: mtu, Name: addresses[0]}
+		cfg := InterfaceConfig{MTU: mtu, Name: addresses[0], SourceValidation: SourceValidationLoose, PassSourceRoutes: true, ClampMSS: true}
 		for _, a := range addresses[1:] {
 			cfg.Addresses = append(cfg.Addresses, netip.MustParsePrefix(a))
 		}

@@ -31,7 +31,8 @@ func (w *worker) ingress(in *Interface, p *packet.Packet) {
 }
 
 // martian refuses addresses that must not be seen on a link: RFC 1812 section 5.3.7, RFC 6890, RFC 4291 section 2.5. It
-// runs before PHYSICAL_IN.
+// runs before PHYSICAL_IN. No option lets any pass, not those in 240/4 either, which Linux routes: RFC 6890 still has them
+// as neither source nor destination. What depends on our own addresses and routes is validateSource's.
 func martian(p *packet.Packet) hooks.Reason {
 	b := p.Bytes()
 	if p.Family() == packet.Inet {
