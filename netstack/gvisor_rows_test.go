@@ -387,6 +387,56 @@ func TestGVisorRow0114SourceRoutes(t *testing.T) {
 	}
 }
 
+// gVisor has one limit for all ICMP errors to everybody: one attacker starves path MTU discovery.
+func TestGVisorRow0118ErrorsPerSource(t *testing.T) {
+	for name, f := range families {
+		t.Run(name, func(t *testing.T) {
+			r := newRouterMTU(t, netstack.Config{}, 1500, 1280, offloads)
+			attacker := addr("10.0.1.66")
+			if f.left.Is6() {
+				if err := r.AddRoute(netstack.Route{Destination: prefix("2001:db8:66::/48"), Interface: "a"}); err != nil {
+					t.Fatal(err)
+				}
+				attacker = addr("2001:db8:66::1") // all addresses of a /64 count as one
+			}
+			tooBig := func(src netip.Addr) []byte {
+				b := udp(t, src, f.right, 64, make([]byte, 1400))
+				if src.Is4() {
+					setDF(b)
+				}
+				return b
+			}
+			const flood = 1000
+			for range flood / 2 {
+				r.left.send(tooBig(attacker))
+				r.left.send(udp(t, attacker, f.right, 1, nil))
+			}
+			r.settled(flood)
+			const victims = 8
+			for k := range victims {
+				b := attacker.AsSlice() // of another host, or IPv6 network
+				b[map[int]int{4: 3, 16: 7}[len(b)]] = byte(k + 2)
+				victim, _ := netip.AddrFromSlice(b)
+				r.left.send(tooBig(victim))
+			}
+			toAttacker, toVictims := 0, 0
+			for range r.settled(flood + victims).Made {
+				if r.left.receive().Destination() == attacker {
+					toAttacker++
+				} else {
+					toVictims++
+				}
+			}
+			if toAttacker == 0 || toAttacker > flood/2 {
+				t.Errorf("%d errors for %d packets at fault", toAttacker, flood)
+			}
+			if toVictims < victims-1 { // one may by bad luck share the attacker's bucket
+				t.Errorf("%d errors for %d others", toVictims, victims)
+			}
+		})
+	}
+}
+
 // gVisor tells nobody that an interface went down, and keeps its routes.
 func TestGVisorRow0121InterfaceEvents(t *testing.T) {
 	r := newRouter(t, netstack.Config{})
