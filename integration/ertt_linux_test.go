@@ -143,3 +143,37 @@ func rttsOf(t *testing.T, inst *netstack.Instance, id int, port uint16) (client,
 func within(got, want time.Duration, part float64) bool {
 	return (got - want).Abs().Seconds() <= part*want.Seconds()
 }
+
+// TCP at an MTU of 1500 through one router in turns, with ertt on every flow and without. "superpackets" is what Linux does;
+// "single segments" is what it costs for each packet. Rounds are those of BenchmarkThroughput, of -throughput.duration each.
+func BenchmarkERTT(b *testing.B) {
+	for name, noOffload := range map[string]bool{"superpackets": false, "single segments": true} {
+		b.Run(name, func(b *testing.B) {
+			testbed.Require(b, testbed.Root, testbed.TUN, "iperf3")
+			link := testbed.LinkConfig{NoOffload: noOffload}
+			r := testbed.NewRouter(b, testbed.RouterConfig{Left: link, Right: link})
+			way := &path{client: r.Red, server: startIperf(b, r.Blue), target: testbed.Blue4}
+			way.measure(b, time.Second) // warms up
+			for b.Loop() {
+				var without, with, ratios []float64
+				for range *throughputRounds {
+					without = append(without, way.measure(b, *throughputDuration)/1e9)
+					helper, err := r.Instance.Helpers().Load(ertt.Helper(ertt.Config{}))
+					if err != nil {
+						b.Fatal(err)
+					}
+					with = append(with, way.measure(b, *throughputDuration)/1e9)
+					if err := r.Instance.UnloadHelper(helper); err != nil {
+						b.Fatal(err)
+					}
+					ratios = append(ratios, last(with)/last(without))
+				}
+				b.Logf("%d rounds of %v, medians: %.2f Gbit/s without, %.2f with ertt, ratio %.2f (of each round: %.2f)",
+					len(ratios), *throughputDuration, median(without), median(with), median(ratios), ratios)
+				b.ReportMetric(median(without), "without-Gbit/s")
+				b.ReportMetric(median(with), "ertt-Gbit/s")
+				b.ReportMetric(median(ratios), "ratio")
+			}
+		})
+	}
+}

@@ -78,7 +78,7 @@ var Rooms = []Room{
 	},
 
 	// The round-trip-time helper, for the TCP points.
-	{Path: "netstack/ertt", Rooms: []string{"hooks", "hooks/hhook", "hooks/khelp", "netstack"}, TestRooms: []string{"internal/leaktest"}},
+	{Path: "netstack/ertt", Rooms: []string{"hooks", "hooks/hhook", "hooks/khelp", "netstack"}, TestRooms: []string{"packet", "tun", "internal/leaktest"}},
 
 	// Many instances. What an embedder imports first.
 	{Path: "instances", Rooms: belowInstances, TestRooms: []string{"tun/tuntest", "internal/hostnet", "internal/leaktest"}},
