@@ -12,15 +12,16 @@ import (
 	"github.com/hooknet/hooknet/hooks/khelp"
 	"github.com/hooknet/hooknet/netstack"
 	"github.com/hooknet/hooknet/netstack/ertt"
+	"github.com/hooknet/hooknet/packet"
 	"github.com/hooknet/hooknet/tun"
 )
 
 // pairOfHosts joins two instances by a pair of devices, in front of which the first one's end has faults. They are 10.0.1.1 and
 // 10.0.1.2.
-func pairOfHosts(t *testing.T, faults tun.FaultConfig) (near, far *netstack.Instance) {
+func pairOfHosts(t *testing.T, features packet.Features, faults tun.FaultConfig) (near, far *netstack.Instance) {
 	t.Helper()
 	near, far = newHost(t), newHost(t)
-	left, right := tun.Pair(tun.PairConfig{Features: offloads, QueueLen: 4096})
+	left, right := tun.Pair(tun.PairConfig{Features: features, QueueLen: 4096})
 	faulty, err := tun.Fault(left, faults)
 	if err != nil {
 		t.Fatal(err)
@@ -60,7 +61,7 @@ func echoTCP(t *testing.T, i *netstack.Instance, address string) {
 // For a connection of our own, over a way with 20 ms in it, the ertt helper measures what gVisor estimates: within a fifth.
 func TestERTTAgainstGVisor(t *testing.T) {
 	const delay = 20 * time.Millisecond
-	near, far := pairOfHosts(t, tun.FaultConfig{Read: tun.Faults{Delay: delay}})
+	near, far := pairOfHosts(t, offloads, tun.FaultConfig{Read: tun.Faults{Delay: delay}})
 	echoTCP(t, far, ":7")
 	helper, err := near.Helpers().Load(ertt.Helper(ertt.Config{}))
 	if err != nil {
