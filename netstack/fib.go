@@ -43,12 +43,13 @@ var special = []struct {
 	prefix netip.Prefix
 	kind   hopKind
 }{
-	{netip.MustParsePrefix("0.0.0.0/32"), hopMartian},
-	{netip.MustParsePrefix("::/128"), hopMartian},
 	{netip.PrefixFrom(limitedBroadcast, 32), hopBroadcast},
 	{multicast4, hopMulticast},
 	{multicast6, hopMulticast},
 }
+
+// unspecified is what a lookup of 0.0.0.0 or :: gives. As rows of the table they would take a node for each byte of ::1.
+var unspecified = &hop{hopKey: hopKey{kind: hopMartian, row: rowLocal}, id: noID}
 
 // A rowKind says where a row of the table comes from.
 type rowKind uint8
@@ -119,6 +120,15 @@ type snapshot struct {
 	hops    []*hop            // by id; there is none with id 0
 }
 
+// lookup returns the hop for a destination, nil if there is no route.
+func (s *snapshot) lookup(a netip.Addr) *hop {
+	if a.IsUnspecified() {
+		return unspecified
+	}
+	h, _ := s.table.Lookup(a)
+	return h
+}
+
 // A fib is the forwarding table: local addresses, connected subnets and routes in one longest-prefix-match table, so
 // that one lookup decides between delivery and forwarding. Readers take an immutable snapshot and no lock. What is not
 // about the snapshot is guarded by Instance.mu, and so are the methods that change anything.
@@ -153,15 +163,15 @@ func newFIB(budget int) *fib {
 }
 
 // lookup returns the hop for a destination, nil if there is no route. Workers have a faster way.
-func (f *fib) lookup(a netip.Addr) *hop {
-	h, _ := f.current.Load().table.Lookup(a)
-	return h
-}
+func (f *fib) lookup(a netip.Addr) *hop { return f.current.Load().lookup(a) }
 
 // all iterates over the rows in force, in no particular order, on one snapshot.
 func (f *fib) all() iter.Seq2[netip.Prefix, *hop] {
 	return f.current.Load().table.All()
 }
+
+// size returns how many rows are in force.
+func (f *fib) size() int { return f.current.Load().table.Size() }
 
 // share returns the hop that says what the key says.
 func (f *fib) share(k hopKey) *hop {
@@ -396,6 +406,9 @@ func (e *edit) commit() {
 		} else {
 			f.contested[p] = rows
 		}
+	}
+	if len(f.contested) == 0 {
+		f.contested = make(map[netip.Prefix][]*hop) // maps do not shrink
 	}
 	f.statics = e.statics
 	if len(f.hops) > f.sweepAt {

@@ -169,14 +169,11 @@ func (i *Instance) mirrorRoutes() {
 		subnet := tcpip.AddressWithPrefix{Address: toAddress(p.Addr()), PrefixLen: p.Bits()}.Subnet()
 		table = append(table, tcpip.Route{Destination: subnet, NIC: tcpip.NICID(f.index)})
 	}
-	for p, h := range i.fib.all() {
-		if h.kind != hopForward && h.kind != hopLocal {
-			continue
-		}
-		add(p, h.iface)
-		if len(table) > mirroredRoutes {
-			table = table[:0]
-			break
+	if i.fib.size() <= mirroredRoutes {
+		for p, h := range i.fib.all() {
+			if h.kind == hopForward || h.kind == hopLocal {
+				add(p, h.iface)
+			}
 		}
 	}
 	slices.SortStableFunc(table, func(a, b tcpip.Route) int { return cmp.Compare(b.Destination.Prefix(), a.Destination.Prefix()) })

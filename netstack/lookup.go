@@ -120,7 +120,7 @@ func (w *worker) lookup4(dst uint32) *hop {
 	}
 	var b [4]byte
 	binary.BigEndian.PutUint32(b[:], dst)
-	h, _ := s.table.Lookup(netip.AddrFrom4(b))
+	h := s.lookup(netip.AddrFrom4(b))
 	if id := h.cacheID(); id != noID {
 		c.inet[put] = answer4{dst, c.generation, id}
 	}
@@ -148,7 +148,7 @@ func (w *worker) lookup6(high, low uint64) *hop {
 	var b [16]byte
 	binary.BigEndian.PutUint64(b[:8], high)
 	binary.BigEndian.PutUint64(b[8:], low)
-	h, _ := s.table.Lookup(netip.AddrFrom16(b))
+	h := s.lookup(netip.AddrFrom16(b))
 	if id := h.cacheID(); id != noID {
 		c.inet6[put] = answer6{high, low, c.generation, id}
 	}
