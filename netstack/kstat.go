@@ -162,11 +162,11 @@ type KstatValue struct {
 }
 
 // Kstats iterates over the instance's kstats as they are when the walk starts: those of the hook stack, class "hook_event"
-// for each event and behind it class "hook" for each of its hooks, then those that modules made, oldest first. It stops no
-// traffic and may be used inside hooks.
+// for each event and behind it class "hook" for each of its hooks, tcp:0:flows, then those that modules made, oldest first. It
+// stops no traffic and may be used inside hooks.
 func (i *Instance) Kstats() iter.Seq[KstatSnapshot] {
 	return func(yield func(KstatSnapshot) bool) {
-		all := hookKstats(i.hooks.Stats())
+		all := append(hookKstats(i.hooks.Stats()), i.tcp.n.kstat())
 		all = append(all, i.kstats.snapshot()...)
 		for _, s := range all {
 			if !yield(s) {

@@ -4,6 +4,7 @@
 package netstack_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/netip"
@@ -430,5 +431,143 @@ func TestTerminatedFlow(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Calls for one flow do not overlap, whatever the number of workers: a helper's data needs no lock. Both directions of some
+// flows come in by two devices at the same time, while flows are flushed and looked at.
+func TestFlowCallsDoNotOverlap(t *testing.T) {
+	r := newRouter(t, netstack.Config{})
+	type data struct{ calls, inside int }
+	var total atomic.Int64
+	call := khelp.With(func(c hhook.Call, d *data) {
+		d.inside++
+		if d.inside != 1 {
+			t.Error("two calls for one flow")
+		}
+		d.calls++
+		d.inside--
+	})
+	h, err := r.Helpers().Load(khelp.Config{
+		Name: "alone", Classes: khelp.TCP, Data: khelp.DataOf[data]{Free: func(d *data) { total.Add(int64(d.calls)) }},
+		Hooks: []hhook.Hook{
+			{Type: hhook.TCP, ID: netstack.TCPEstablishedIn, Func: call},
+			{Type: hhook.TCP, ID: netstack.TCPEstablishedOut, Func: call},
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const rounds, ports = 300, 5
+	var senders, others sync.WaitGroup
+	stop := make(chan struct{})
+	send := func(w, arrives *wire, from, to netip.AddrPort, byPort func(from, to netip.AddrPort, k int) (netip.AddrPort, netip.AddrPort)) {
+		var segments [][]byte
+		for k := range ports {
+			src, dst := byPort(from, to, k)
+			segments = append(segments, segment(t, src, dst, "A", 1, 1, 0))
+		}
+		senders.Go(func() {
+			for range rounds {
+				for _, s := range segments {
+					w.send(s)
+				}
+				for range segments {
+					arrives.receive().Release()
+				}
+			}
+		})
+	}
+	send(r.left, r.right, client4, server4, func(c, s netip.AddrPort, k int) (netip.AddrPort, netip.AddrPort) {
+		return netip.AddrPortFrom(c.Addr(), uint16(5000+k)), s
+	})
+	send(r.right, r.left, server4, client4, func(s, c netip.AddrPort, k int) (netip.AddrPort, netip.AddrPort) {
+		return s, netip.AddrPortFrom(c.Addr(), uint16(5000+k))
+	})
+	others.Go(func() {
+		for k := 0; ; k++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			for f := range r.Flows() {
+				if f.Server.Local != server4 {
+					t.Errorf("flow %+v", f)
+				}
+			}
+			if k%10 == 0 {
+				if err := r.FlushFlows(); err != nil {
+					t.Error(err)
+				}
+			}
+			time.Sleep(100 * time.Microsecond)
+		}
+	})
+	senders.Wait()
+	close(stop)
+	others.Wait()
+	if err := r.UnloadHelper(h); err != nil {
+		t.Fatal(err)
+	}
+	if want := int64(2 * 2 * rounds * ports); total.Load() != want { // OUT of one end and IN of the other
+		t.Errorf("%d calls, want %d", total.Load(), want)
+	}
+}
+
+// What needs the table is refused to those who are called with it in hand, and leaves everything as it was.
+func TestFlowsInsideAHook(t *testing.T) {
+	r := newRouter(t, netstack.Config{})
+	var h *khelp.Helper
+	inside := func() {
+		if n := len(flows(r.Instance)); n != 0 {
+			t.Errorf("%d flows seen inside", n)
+		}
+		for what, err := range map[string]error{
+			"EachFlow":     r.EachFlow(func(_, _ *netstack.FlowEnd) { t.Error("called") }),
+			"FlushFlows":   r.FlushFlows(),
+			"UnloadHelper": r.UnloadHelper(h),
+		} {
+			if !errors.Is(err, hooks.ErrInHook) {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+	}
+	var calls atomic.Int64
+	counted := func() {
+		inside()
+		calls.Add(1)
+	}
+	loaded := make(chan struct{})
+	var err error
+	h, err = r.Helpers().Load(khelp.Config{
+		Name: "inside", Classes: khelp.TCP,
+		Data: khelp.DataOf[int]{
+			New:  func(*int) error { <-loaded; counted(); return nil },
+			Free: func(*int) { counted() },
+		},
+		Hooks: []hhook.Hook{{Type: hhook.TCP, ID: netstack.TCPEstablishedOut, Func: func(hhook.Call) { counted() }}},
+	})
+	close(loaded)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.across(r.left, r.right, segment(t, client4, server4, "A", 1, 1, 0))
+	if calls.Load() != 3 { // New twice, and the hook
+		t.Errorf("%d calls", calls.Load())
+	}
+	if err := h.Unload(); !errors.Is(err, khelp.ErrBusy) {
+		t.Errorf("Unload with data: %v", err)
+	}
+	if err := r.UnloadHelper(h); err != nil {
+		t.Error(err)
+	}
+	if calls.Load() != 5 || len(flows(r.Instance)) != 1 {
+		t.Errorf("%d calls, %d flows", calls.Load(), len(flows(r.Instance)))
+	}
+	// Nothing is hooked any more: with the next segment the flows go.
+	r.across(r.left, r.right, segment(t, client4, server4, "A", 1, 1, 0))
+	if len(flows(r.Instance)) != 0 || flowKstat(t, r.Instance, "flushed") != 1 {
+		t.Errorf("flows %+v", flows(r.Instance))
 	}
 }

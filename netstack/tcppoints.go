@@ -101,7 +101,6 @@ type tcpPoints struct {
 	in, out *hhook.Point
 	table   atomic.Pointer[flowTable] // made when it is first needed
 	n       flowCounters
-	kstat   *Kstat
 }
 
 // flowCounters are what the kstat tcp:0:flows shows. made is flows and all that follows midStream, refused excepted.
@@ -119,11 +118,11 @@ type flowCounters struct {
 	flushed       atomic.Uint64 // by FlushFlows, and when nothing is hooked any more
 }
 
-func (n *flowCounters) kstat() KstatConfig {
-	return KstatConfig{Module: "tcp", Name: "flows", Class: "net", Counters: []KstatCounter{
-		{"flows", &n.flows}, {"made", &n.made}, {"refused", &n.refused}, {"mid_stream", &n.midStream},
-		{"finished", &n.finished}, {"reset", &n.reset}, {"replaced", &n.replaced}, {"idle", &n.idle},
-		{"evicted", &n.evicted}, {"evicted_source", &n.evictedSource}, {"flushed", &n.flushed},
+func (n *flowCounters) kstat() KstatSnapshot {
+	return KstatSnapshot{Module: "tcp", Name: "flows", Class: "net", Values: []KstatValue{
+		{"flows", n.flows.Load()}, {"made", n.made.Load()}, {"refused", n.refused.Load()}, {"mid_stream", n.midStream.Load()},
+		{"finished", n.finished.Load()}, {"reset", n.reset.Load()}, {"replaced", n.replaced.Load()}, {"idle", n.idle.Load()},
+		{"evicted", n.evicted.Load()}, {"evicted_source", n.evictedSource.Load()}, {"flushed", n.flushed.Load()},
 	}}
 }
 
@@ -132,10 +131,7 @@ func (t *tcpPoints) open(i *Instance) (err error) {
 	if t.in, err = i.hhook.Register(hhook.TCP, TCPEstablishedIn, hhook.InInstance); err != nil {
 		return err
 	}
-	if t.out, err = i.hhook.Register(hhook.TCP, TCPEstablishedOut, hhook.InInstance); err != nil {
-		return err
-	}
-	t.kstat, err = i.CreateKstat(t.n.kstat())
+	t.out, err = i.hhook.Register(hhook.TCP, TCPEstablishedOut, hhook.InInstance)
 	return err
 }
 
@@ -154,15 +150,16 @@ func (t *tcpPoints) flows(i *Instance) *flowTable {
 // close ends all flows, unloads all helpers and takes the points away. No packet is under way. What was left behind is named
 // in the log.
 func (t *tcpPoints) close(i *Instance) {
-	t.flows(i).flush()
+	if table := t.table.Load(); table != nil {
+		table.flush()
+	}
 	if err := i.helpers.Close(); err != nil {
 		i.log.Warn("instance closed with helpers still in use", "error", err)
 	}
 	for _, p := range []*hhook.Point{t.in, t.out} {
 		_ = p.Deregister() // if it is still referenced Close says so
 	}
-	_ = i.hhook.Close()  // logs
-	_ = t.kstat.Delete() // it is there
+	_ = i.hhook.Close() // logs
 }
 
 // Points returns the instance's hook points of package hhook: the TCP points, and those that embedders register.
