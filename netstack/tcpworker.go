@@ -30,6 +30,7 @@ type tcpSegment struct {
 	packet *packet.Packet
 	key    flowKey
 	hash   uint64
+	shard  int
 	sender int  // which end of the key
 	same   bool // the segment before is of the same flow
 }
@@ -77,38 +78,34 @@ func (seg *tcpSegment) set(p *packet.Packet) bool {
 		return false
 	}
 	tcp := p.Transport()
-	if len(tcp) < header.TCPMinimumSize || int(tcp[12]>>4)*4 < header.TCPMinimumSize || int(tcp[12]>>4)*4 > len(tcp) {
+	if len(tcp) < header.TCPMinimumSize || tcp[12]>>4 < header.TCPMinimumSize/4 || int(tcp[12]>>4)*4 > len(tcp) {
 		return false
 	}
-	var from, to [2]uint64
-	if b := p.Bytes(); p.Family() == packet.Inet {
-		from[1] = 0xffff<<32 | uint64(binary.BigEndian.Uint32(b[12:]))
-		to[1] = 0xffff<<32 | uint64(binary.BigEndian.Uint32(b[16:]))
-	} else {
-		from[0], from[1] = binary.BigEndian.Uint64(b[8:]), binary.BigEndian.Uint64(b[16:])
-		to[0], to[1] = binary.BigEndian.Uint64(b[24:]), binary.BigEndian.Uint64(b[32:])
-	}
-	fromPort, toPort := binary.BigEndian.Uint16(tcp), binary.BigEndian.Uint16(tcp[2:])
 	seg.packet = p
-	if lowerEnd(from, to, fromPort, toPort) {
-		seg.sender = 0
-		seg.key = flowKey{[2][2]uint64{from, to}, [2]uint16{fromPort, toPort}}
+	k := &seg.key
+	from, to := 0, 1
+	if b := p.Bytes(); p.Family() == packet.Inet {
+		source, destination := binary.BigEndian.Uint32(b[12:]), binary.BigEndian.Uint32(b[16:])
+		if source > destination {
+			from, to = 1, 0
+		}
+		k.address[from] = [2]uint64{0, 0xffff<<32 | uint64(source)}
+		k.address[to] = [2]uint64{0, 0xffff<<32 | uint64(destination)}
 	} else {
-		seg.sender = 1
-		seg.key = flowKey{[2][2]uint64{to, from}, [2]uint16{toPort, fromPort}}
+		source := [2]uint64{binary.BigEndian.Uint64(b[8:]), binary.BigEndian.Uint64(b[16:])}
+		destination := [2]uint64{binary.BigEndian.Uint64(b[24:]), binary.BigEndian.Uint64(b[32:])}
+		if source[0] > destination[0] || source[0] == destination[0] && source[1] > destination[1] {
+			from, to = 1, 0
+		}
+		k.address[from], k.address[to] = source, destination
 	}
+	source, destination := binary.BigEndian.Uint16(tcp), binary.BigEndian.Uint16(tcp[2:])
+	if source > destination && k.address[0] == k.address[1] {
+		from, to = 1, 0
+	}
+	k.port[from], k.port[to] = source, destination
+	seg.sender = from
 	return true
-}
-
-// lowerEnd reports whether an end a comes no later than an end b.
-func lowerEnd(a, b [2]uint64, aPort, bPort uint16) bool {
-	switch {
-	case a[0] != b[0]:
-		return a[0] < b[0]
-	case a[1] != b[1]:
-		return a[1] < b[1]
-	}
-	return aPort <= bPort
 }
 
 // client returns which end began a flow whose first segment this is, or the one with the higher port.
@@ -182,15 +179,15 @@ func (w *worker) showSent() {
 			continue
 		}
 		if seg.same = n > 0 && seg.key.equal(&t.segments[n-1].key); seg.same {
-			seg.hash = t.segments[n-1].hash
+			seg.hash, seg.shard = t.segments[n-1].hash, t.segments[n-1].shard
 		} else {
-			seg.hash = t.table.hash(&seg.key)
+			t.place(seg)
+			shards |= 1 << seg.shard
 		}
-		shards |= 1 << (seg.hash >> t.table.shift)
 		n++
 	}
 	for ; shards != 0; shards &= shards - 1 {
-		t.table.shards[bits.TrailingZeros(shards)].visit(t, n, toDevice)
+		t.visit(bits.TrailingZeros(shards), n, toDevice)
 	}
 }
 
@@ -201,8 +198,20 @@ func (w *worker) show(p *packet.Packet, place tcpPlace) {
 		return
 	}
 	seg := &t.segments[0]
-	seg.hash, seg.same = t.table.hash(&seg.key), false
-	t.table.shards[seg.hash>>t.table.shift].visit(t, 1, place)
+	t.place(seg)
+	seg.same = false
+	t.visit(seg.shard, 1, place)
+}
+
+// place finds the shard of a segment.
+func (t *tcpWorker) place(seg *tcpSegment) {
+	seg.hash = t.table.hash(&seg.key)
+	seg.shard = int(seg.hash >> t.table.shift)
+}
+
+// visit runs the points for those of the first n segments that belong to a shard.
+func (t *tcpWorker) visit(shard, n int, place tcpPlace) {
+	t.table.shards[shard].visit(t, shard, n, place)
 }
 
 // leave ends the visits of a batch.
@@ -214,14 +223,14 @@ func (t *tcpWorker) leave() {
 	}
 }
 
-// visit runs the points for those of the first n segments that belong to the shard.
-func (s *flowShard) visit(t *tcpWorker, n int, place tcpPlace) {
+// visit is tcpWorker.visit, with the lock.
+func (s *flowShard) visit(t *tcpWorker, number, n int, place tcpPlace) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.expire(t.now, expiredAtOnce)
 	var last *flow
 	for k := range t.segments[:n] {
-		if seg := &t.segments[k]; s == &t.table.shards[seg.hash>>t.table.shift] {
+		if seg := &t.segments[k]; seg.shard == number {
 			last = s.segment(t, seg, last, place)
 		}
 	}
