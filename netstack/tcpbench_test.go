@@ -13,7 +13,6 @@ import (
 
 	"github.com/hooknet/hooknet/hooks/hhook"
 	"github.com/hooknet/hooknet/hooks/khelp"
-	"github.com/hooknet/hooknet/packet"
 )
 
 // A tcpCount is the data of the helpers here.
