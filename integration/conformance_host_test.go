@@ -150,6 +150,9 @@ var requirementsHost = []requirement{
 		ignored("RFC 1858 4 fragments that overlap", slices.Concat(cut4(whole4, 6, 24)[:1], cut4(whole4, 6, 16, 40)[1:])...),
 		ignored("RFC 791 3.2 the last fragment alone", cut4(whole4, 7, 24)[1]),
 	}},
+	{text: "IPv6: fragment timeout 60 s: Time Exceeded code 1 only if first fragment was received (RFC 8200 4.5)", tests: []string{
+		"integration.TestSoakReassemblyTimeout",
+	}},
 	{text: "IPv6: atomic fragments reassembled alone (RFC 6946 4)", cases: []conformance{
 		replied("RFC 6946 4 atomic fragment", ping6(letters(60), 44, fragment6(58, 0, false, 1))),
 		{
