@@ -32,7 +32,8 @@
 //     be any host with a clock of its own: it is compared with its echo and nothing else.
 //   - An end has 32 records in place of a list without limit. If they are used up the newest gives way to the next segment, unless
 //     it is the marked one, which then stays and the next segment has no record. Data.Skipped counts both. The bytes
-//     count all the same.
+//     count all the same. A record that is in the way for a minute goes: a segment with a number far ahead, from whoever, would
+//     end all measuring of its flow.
 //   - A superpacket is one record, and partly acknowledged it is measured more than once, as there. But nobody can ask a host
 //     behind the router to do without superpackets for the next mark: TSODisabled is set and cleared when the
 //     original would, and says that the next measurement is less exact if the segment behind is a superpacket again.

@@ -102,6 +102,10 @@ const (
 	records            = 32 // a power of 2
 	maxDelayedAcks     = 5
 	maxTimestampErrors = 10
+
+	// stuckAfter is for how long the oldest record may be in the way of new ones. What is not acknowledged by then was not sent by
+	// the end, or will be sent again.
+	stuckAfter = time.Minute
 )
 
 // A record is of one segment that was sent (struct txseginfo).
@@ -139,7 +143,7 @@ func (d *Data) sent(c *netstack.TCPContext) {
 	if d.Flags&MeasurementInProgress != 0 {
 		d.BytesInRTT += uint32(c.Length)
 	}
-	r := d.newRecord()
+	r := d.newRecord(c.Now)
 	if r == nil {
 		return
 	}
@@ -165,7 +169,13 @@ func (d *Data) sent(c *netstack.TCPContext) {
 }
 
 // newRecord returns the record for the next segment, nil if there is none to be had.
-func (d *Data) newRecord() *record {
+func (d *Data) newRecord(now time.Duration) *record {
+	if oldest := d.record(0); d.count == records && now-oldest.at > stuckAfter {
+		if oldest.flags&recordMarked != 0 {
+			d.Flags &^= MeasurementInProgress
+		}
+		d.pop()
+	}
 	if d.count < records {
 		d.count++
 		return d.record(d.count - 1)

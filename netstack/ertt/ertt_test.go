@@ -367,6 +367,25 @@ func TestRecordsAreBounded(t *testing.T) {
 	}
 }
 
+// A segment far ahead of the others, which the end never sent: nobody acknowledges it, and its record is the oldest for ever.
+// After a minute it gives way.
+func TestStuckRecord(t *testing.T) {
+	b := newBench(t, ticks)
+	b.send(0, payload(1000, 10))
+	b.receive(1, ack(1010))
+	b.send(2, payload(1<<30, 10)) // marked
+	b.end.SendNext = 1010
+	next := uint32(1010)
+	for i := range 40 {
+		b.send(1000+2000*i, payload(next, 10))
+		next += 10
+		b.receive(1009+2000*i, ack(next))
+	}
+	if b.data.RTT != 10*ms || b.data.MarkedRTT != 10*ms {
+		t.Errorf("RTT %v, marked %v; want 10 ms: measuring has not begun again", b.data.RTT, b.data.MarkedRTT)
+	}
+}
+
 // A flow whose beginning nobody saw: what was sent before is not measured, what is sent from now on is.
 func TestMidStream(t *testing.T) {
 	b := newBench(t, ticks)
