@@ -82,7 +82,7 @@ func (w *worker) clampMSS(in *Interface, p *packet.Packet, mtu int) {
 		return
 	}
 	mtu = min(mtu, in.MTU())
-	if back := w.inst.fib.lookup(p.Source()); back != nil && back.kind == hopForward {
+	if back := w.lookup(p.Source()); back != nil && back.kind == hopForward {
 		mtu = min(mtu, back.mtu())
 	}
 	// Less the headers without options: who announces a size leaves those to the sender (RFC 6691).
