@@ -214,24 +214,87 @@ func refusing(t *testing.T, errno syscall.Errno, f func()) {
 	go func() {
 		runtime.LockOSThread() // for good: the thread ends with the goroutine
 		defer close(result)
-		filter := []unix.SockFilter{
-			{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS}, // the number of the system call
-			{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jf: 1, K: unix.SYS_WRITEV},
-			{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(errno)},
-			{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
-		}
-		program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
-		err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-		if err == nil {
-			err = unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, uintptr(unsafe.Pointer(&program)), 0, 0)
-		}
-		if err != nil {
+		if err := refuse(errno,
+			unix.SockFilter{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS}, // the number of the system call
+			unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jf: 1, K: unix.SYS_WRITEV},
+		); err != nil {
 			result <- err
 			return
 		}
 		f()
 	}()
 	hostnettest.Require(t, "seccomp filters", <-result)
+}
+
+// refuse makes the kernel answer system calls of the calling thread, for good, with an error (seccomp(2)): those for which the
+// program, which ends with a jump over one instruction for others, goes on.
+func refuse(errno syscall.Errno, program ...unix.SockFilter) error {
+	program = append(program,
+		unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(errno)},
+		unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW})
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return err
+	}
+	filter := unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]}
+	return unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, uintptr(unsafe.Pointer(&filter)), 0, 0)
+}
+
+// A kernel before 6.2 does not know USO: there is all the other offload then, and datagrams are not put together.
+func TestOffloadWithoutUSO(t *testing.T) {
+	ns := hostnettest.Namespace(t)
+	err := ns.Do(func() error {
+		const command, argument = 24, 32 // offsets in struct seccomp_data
+		load := func(at uint32) unix.SockFilter {
+			return unix.SockFilter{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: at}
+		}
+		err := refuse(unix.EINVAL,
+			load(0), unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jf: 5, K: unix.SYS_IOCTL},
+			load(command), unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jf: 3, K: unix.TUNSETOFFLOAD},
+			load(argument), unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JSET | unix.BPF_K, Jf: 1, K: unix.TUN_F_USO4 | unix.TUN_F_USO6},
+		)
+		if err != nil {
+			return fmt.Errorf("seccomp filter: %w", err)
+		}
+		dev, err := Open(Config{Name: "hntest"})
+		if err != nil {
+			return err
+		}
+		const want = packet.FeatureChecksum | packet.FeatureTSO4 | packet.FeatureTSO6
+		if got := dev.Features(); got != want {
+			t.Errorf("features %s, want %s", describeFeatures(got), describeFeatures(want))
+		}
+		if err := ns.Configure(hostnet.LinkConfig{Name: "hntest", NoAutoconf: true}); err != nil {
+			t.Error(err)
+		}
+		frames := frameCounter(t, ns, "hntest")
+		if n, err := dev.Write(0, samples(t, stream(sample{payload: 100}, 5), stream(sample{payload: 100, udp: true}, 5))); n != 10 || err != nil {
+			t.Error(n, err)
+		}
+		if got := frames(); got != 6 {
+			t.Errorf("the host received %d packets, want one of TCP and 5 of UDP", got)
+		}
+		return dev.Close()
+	})
+	hostnettest.Require(t, "a TUN device", err)
+}
+
+// A packet that the kernel refuses for what it is costs only itself, and does not switch coalescing off.
+func TestCoalesceBadPacketBetween(t *testing.T) {
+	r := newKernelRouter(t, Config{})
+	pkts := samples(t, stream(sample{payload: 500, flow: 1}, 7))
+	want := slices.Delete(slices.Clone(pkts), 3, 4)
+	pkts[3].Offload = packet.Offload{Checksum: packet.ChecksumPartial, ChecksumStart: 20, ChecksumOffset: 5000}
+	n, err := r.in.Write(0, pkts)
+	if n != 3 || err != ErrRefused {
+		t.Errorf("Write: %d, %v; want 3, ErrRefused", n, err)
+	}
+	if n, err := r.in.Write(0, pkts[n+1:]); n != 3 || err != nil {
+		t.Errorf("Write of the rest: %d, %v", n, err)
+	}
+	r.expect(t, want)
+	if s := fmt.Sprint(r.in); strings.Contains(s, "coalescing") {
+		t.Errorf("the device is %q: it does not coalesce any more", s)
+	}
 }
 
 // A kernel that refuses superpackets gets segments, in order, nothing lost, and no superpacket of that protocol ever again.
