@@ -137,7 +137,8 @@ func (q *linuxQueue) fillPackets(fd uintptr) (done bool) {
 			q.n++
 		case unix.EAGAIN:
 			// To sleep, if there is nothing at all. Looking again a few times before, with
-			// Gosched in between, was measured and is no gain over reading in batches.
+			// Gosched in between, was measured twice: no more throughput than by reading in
+			// batches, for a tenth more processor time.
 			return q.n > 0
 		case unix.EINTR:
 		default:
