@@ -212,7 +212,6 @@ func refusing(t *testing.T, errno syscall.Errno, f func()) {
 	t.Helper()
 	result := make(chan error)
 	go func() {
-		runtime.LockOSThread() // for good: the thread ends with the goroutine
 		defer close(result)
 		if err := refuse(errno,
 			unix.SockFilter{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS}, // the number of the system call
@@ -226,9 +225,10 @@ func refusing(t *testing.T, errno syscall.Errno, f func()) {
 	hostnettest.Require(t, "seccomp filters", <-result)
 }
 
-// refuse makes the kernel answer system calls of the calling thread, for good, with an error (seccomp(2)): those for which the
-// program, which ends with a jump over one instruction for others, goes on.
+// refuse makes the kernel answer system calls of the calling goroutine, for good, with an error (seccomp(2)): those for which
+// the program, which ends with a jump over one instruction for others, goes on.
 func refuse(errno syscall.Errno, program ...unix.SockFilter) error {
+	runtime.LockOSThread() // for good: the thread ends with the goroutine
 	program = append(program,
 		unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(errno)},
 		unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW})
