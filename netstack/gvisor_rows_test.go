@@ -363,7 +363,7 @@ func TestGVisorRow0112NoErrorAboutLaterFragments(t *testing.T) {
 	}
 }
 
-// gVisor passes source routes through, and edits options before it copies the packet.
+// gVisor passes source routes through.
 func TestGVisorRow0114SourceRoutes(t *testing.T) {
 	for name, kind := range map[string]byte{"loose": 131, "strict": 137} {
 		t.Run(name, func(t *testing.T) {
@@ -384,6 +384,28 @@ func TestGVisorRow0114SourceRoutes(t *testing.T) {
 			}
 			r.right.none()
 		})
+	}
+}
+
+// gVisor records the address of the way in, and writes before it has copied the packet.
+func TestGVisorRow0114RecordRoute(t *testing.T) {
+	r := newRouter(t, netstack.Config{})
+	option := layers.IPv4Option{OptionType: 7, OptionLength: 7, OptionData: []byte{4, 0, 0, 0, 0}}
+	b := gvisorRow4(t, layers.IPv4{Protocol: layers.IPProtocolUDP, Options: []layers.IPv4Option{option}}, counting(100))
+	copied := make(chan *packet.Packet, 1)
+	register(t, r.Instance, packet.Inet, packet.PhysicalIn, packet.Hook{Name: "copy", Func: func(c *packet.Context) hooks.Verdict {
+		copied <- c.Packet.Clone()
+		return hooks.Accept
+	}})
+	r.left.send(b)
+	p := r.right.receive()
+	if got, want := p.Bytes()[20:27], append([]byte{7, 7, 8}, b4.AsSlice()...); !bytes.Equal(got, want) {
+		t.Errorf("option % d, want % d: the address of the way out", got, want)
+	}
+	before := <-copied
+	defer before.Release()
+	if !bytes.Equal(before.Bytes(), b) {
+		t.Error("changed before PHYSICAL_IN")
 	}
 }
 

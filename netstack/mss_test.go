@@ -51,11 +51,7 @@ func TestRFC4459ClampMSS(t *testing.T) {
 		for family, src := range map[string]netip.Addr{"inet": left4, "inet6": left6} {
 			for _, ack := range []bool{false, true} {
 				t.Run(name+"/"+family, func(t *testing.T) {
-					inst, err := netstack.New(netstack.Config{})
-					if err != nil {
-						t.Fatal(err)
-					}
-					t.Cleanup(func() { inst.Close() })
+					inst := newInstance(t, netstack.Config{})
 					attach := func(name string, cfg netstack.InterfaceConfig) *wire {
 						near, far := tun.Pair(tun.PairConfig{Names: [2]string{name, "far-" + name}, Features: offloads})
 						if _, err := inst.AddInterface(near, cfg); err != nil {

@@ -20,7 +20,7 @@ import (
 // 10.0.1.2.
 func pairOfHosts(t *testing.T, features packet.Features, faults tun.FaultConfig) (near, far *netstack.Instance) {
 	t.Helper()
-	near, far = newHost(t), newHost(t)
+	near, far = newInstance(t, netstack.Config{}), newInstance(t, netstack.Config{})
 	left, right := tun.Pair(tun.PairConfig{Features: features, QueueLen: 4096})
 	faulty, err := tun.Fault(left, faults)
 	if err != nil {

@@ -72,20 +72,6 @@ func watchSockets(t *testing.T, i *netstack.Instance, before func(id hhook.ID, c
 	}
 }
 
-func newHost(t *testing.T) *netstack.Instance {
-	t.Helper()
-	i, err := netstack.New(netstack.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := i.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return i
-}
-
 // connected returns both ends of a connection inside the instance, and its listener.
 func connected(t *testing.T, i *netstack.Instance) (client, server net.Conn, l net.Listener) {
 	t.Helper()
@@ -103,7 +89,7 @@ func connected(t *testing.T, i *netstack.Instance) (client, server net.Conn, l n
 }
 
 func TestSocketPointsTCP(t *testing.T) {
-	i := newHost(t)
+	i := newInstance(t, netstack.Config{})
 	seen := watchSockets(t, i, nil)
 	client, server, l := connected(t, i)
 	if _, err := client.Write([]byte("hello")); err != nil {
@@ -135,7 +121,7 @@ func TestSocketPointsTCP(t *testing.T) {
 }
 
 func TestSocketPointsDatagrams(t *testing.T) {
-	i := newHost(t)
+	i := newInstance(t, netstack.Config{})
 	seen := watchSockets(t, i, nil)
 	server, err := i.ListenPacket("udp", "127.0.0.1:53")
 	if err != nil {
@@ -197,7 +183,7 @@ func wantStatus(t *testing.T, what string, err error) {
 }
 
 func TestSocketStatus(t *testing.T) {
-	i := newHost(t)
+	i := newInstance(t, netstack.Config{})
 	var mu sync.Mutex
 	var refuse hhook.ID
 	refusing := func(id hhook.ID) {
@@ -279,7 +265,7 @@ func TestSocketStatus(t *testing.T) {
 
 // A connection that a hook refuses is closed, and the next one is accepted.
 func TestSocketStatusOfAccepted(t *testing.T) {
-	i := newHost(t)
+	i := newInstance(t, netstack.Config{})
 	accepted := 0
 	watchSockets(t, i, func(id hhook.ID, c *netstack.SocketContext) {
 		if id == netstack.SocketCreate && c.Socket.Local().IsValid() {
@@ -318,7 +304,7 @@ func TestSocketStatusOfAccepted(t *testing.T) {
 // A helper's data is on each socket from before SocketCreate until after SocketClose; a socket that it refuses is not made.
 func TestSocketHelper(t *testing.T) {
 	type count struct{ calls int }
-	i := newHost(t)
+	i := newInstance(t, netstack.Config{})
 	var mu sync.Mutex
 	alive, calls, full := 0, 0, false
 	cfg := khelp.Config{
@@ -388,7 +374,7 @@ func TestSocketHelper(t *testing.T) {
 
 // Closing a socket does not wait for its hooks, also from inside one; its data stays until the last has returned.
 func TestSocketClosedInsideHook(t *testing.T) {
-	i := newHost(t)
+	i := newInstance(t, netstack.Config{})
 	type data struct{ live bool }
 	var conn net.Conn
 	_, err := i.Helpers().Load(khelp.Config{
@@ -416,7 +402,7 @@ func TestSocketClosedInsideHook(t *testing.T) {
 
 // Sockets that are made, used and closed while the instance is closed: each SocketCreate has its SocketClose.
 func TestSocketsEndWithInstance(t *testing.T) {
-	i := newHost(t)
+	i := newInstance(t, netstack.Config{})
 	var mu sync.Mutex
 	balance := map[*netstack.Socket]int{}
 	seen := 0

@@ -322,11 +322,7 @@ func joined(t *testing.T) (a, b *netstack.Instance) {
 	ends[0], ends[1] = tun.Pair(tun.PairConfig{Features: offloads})
 	list := [2]*netstack.Instance{}
 	for k, dev := range ends {
-		i, err := netstack.New(netstack.Config{ID: hooks.InstanceID(k + 1)})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { i.Close() })
+		i := newInstance(t, netstack.Config{ID: hooks.InstanceID(k + 1)})
 		if _, err := i.AddInterface(dev, netstack.InterfaceConfig{Name: "cable", Addresses: prefixes(fmt.Sprintf("10.0.7.%d/24", k+1))}); err != nil {
 			t.Fatal(err)
 		}
