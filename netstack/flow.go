@@ -219,7 +219,7 @@ func (i *Instance) FlushFlows() error {
 // ends carry its data. Then the helper is drained for good, and Unload will do once they are gone. hooks.ErrInHook where Flows
 // yields nothing, and inside any hook.
 func (i *Instance) UnloadHelper(h *khelp.Helper) error {
-	if holdsFlows() {
+	if holdsFlows() || calledBy("/hooks.(*Visitor[") || calledBy("/hooks.delivery.call") {
 		return opError("unload helper", h.Name(), hooks.ErrInHook)
 	}
 	h.Drain()

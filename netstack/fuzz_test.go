@@ -108,6 +108,9 @@ func newFuzzed(f *testing.F) *fuzzed {
 	if err := inst.AddRoutes(Route{Destination: defaultRoute4, Interface: "to"}, Route{Destination: defaultRoute6, Interface: "to"}); err != nil {
 		f.Fatal(err)
 	}
+	if _, err := inst.Helpers().Load(countingHelper()); err != nil { // so that segments are looked into
+		f.Fatal(err)
+	}
 	for _, family := range ipFamilies {
 		for n, event := range []packet.Event{packet.PhysicalIn, packet.Forwarding, packet.PhysicalOut} {
 			for name, hook := range map[string]func(*packet.Context) hooks.Verdict{

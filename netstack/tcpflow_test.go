@@ -552,6 +552,19 @@ func TestFlowsInsideAHook(t *testing.T) {
 	if calls.Load() != 3 { // New twice, and the hook
 		t.Errorf("%d calls", calls.Load())
 	}
+	// UnloadHelper is refused inside any hook; all others may be called in those of packet events.
+	drop := register(t, r.Instance, packet.Inet, packet.Forwarding, packet.Hook{Name: "drop", Func: func(*packet.Context) hooks.Verdict {
+		if err := r.UnloadHelper(h); !errors.Is(err, hooks.ErrInHook) || h.Objects() != 2 || len(flows(r.Instance)) != 1 {
+			t.Errorf("UnloadHelper in a hook of FORWARDING: %v; %d objects", err, h.Objects())
+		}
+		return hooks.Drop
+	}})
+	before := r.Stats().Received
+	r.left.send(segment(t, client4, server4, "A", 1, 1, 0))
+	r.settled(before + 1)
+	if err := drop.Unregister(); err != nil {
+		t.Fatal(err)
+	}
 	if err := h.Unload(); !errors.Is(err, khelp.ErrBusy) {
 		t.Errorf("Unload with data: %v", err)
 	}
