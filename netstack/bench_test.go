@@ -247,9 +247,9 @@ func BenchmarkForward(b *testing.B) {
 // The packet path does not allocate. What a fresh worker needs (its packets, its queue) is shared by a thousand packets.
 func TestForwardDoesNotAllocate(t *testing.T) {
 	for _, family := range []int{4, 6} {
-		for _, size := range []int{64, 1400, 65000} {
-			t.Run(fmt.Sprintf("family=%d/size=%d", family, size), func(t *testing.T) {
-				r := newBench(t, 3, 10, destinationsOf(family, 1, 10), build(size))
+		for _, c := range []struct{ size, routes, destinations int }{{64, 10, 1}, {1400, 10, 1}, {65000, 10, 1}, {64, 2 * largeTable, 1024}} {
+			t.Run(fmt.Sprintf("family=%d/size=%d/routes=%d", family, c.size, c.routes), func(t *testing.T) {
+				r := newBench(t, 3, c.routes, destinationsOf(family, c.destinations, c.routes), build(c.size))
 				const n = 1000
 				w := r.inst.newWorker(0)
 				w.keep = batchSize

@@ -66,11 +66,12 @@
 //
 // The packet path takes no lock: the forwarding table and the lists of hooks, interfaces and addresses are immutable
 // snapshots behind atomic pointers. ICMP errors, whose rate is limited (icmplimit.go), the host stack's queue, and the
-// table of flows, if something is hooked on the TCP points, are the exceptions: docs/adr/0007.
+// table of flows, if something is hooked on the TCP points, are the exceptions: docs/adr/0007. So is what tells of a path MTU
+// (pathmtu.go).
 // What changes an interface (address.go, link.go) runs under Instance.mu and waits for nobody but a few milliseconds for the
 // host stack's output; whoever waits for hooks to return holds Interface.replacing at most.
 // A flowShard's lock is taken by a worker that holds no other, and is held while the TCP points run.
-// Lock order: Interface.replacing, Instance.mu, fib.mu or a queue's; protocols.mu is held alone; the hook stack's locks and
+// Lock order: Interface.replacing, Instance.mu, a queue's; protocols.mu, icmpLimiter.mu and pathMTUs.mu are held alone; the hook stack's locks and
 // gVisor's are never held when ours are taken.
 //
 // # What it does not do

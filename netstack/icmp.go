@@ -81,7 +81,7 @@ func (w *worker) icmpError(in *Interface, p *packet.Packet, kind icmpKind, about
 	if typ == (icmpType{}) || !w.errorAllowed(in, p, kind) {
 		return
 	}
-	if in != nil && !w.inst.icmp.allow(kind, p.Source()) { // our own sockets flood nobody
+	if !w.inst.isLocal(p.Source()) && !w.inst.icmp.allow(kind, p.Source()) { // our own sockets flood nobody
 		return
 	}
 	src := w.errorSource(in, p.Source())

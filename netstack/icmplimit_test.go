@@ -7,6 +7,10 @@ import (
 	"net/netip"
 	"testing"
 	"time"
+
+	"gvisor.dev/gvisor/pkg/tcpip/header"
+
+	"github.com/hooknet/hooknet/packet"
 )
 
 // newLimiter returns a limiter whose clock stands still until the test moves it.
@@ -104,5 +108,37 @@ func TestLimiterDoesNotAllocate(t *testing.T) {
 		l.allow(icmpTooBig, destination4(k))
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
+	}
+}
+
+// What is injected in the name of others is limited as what comes from them; what our own sockets send is not: they have
+// to know, and flood nobody.
+func TestRateOfErrorsAboutWhatWeSend(t *testing.T) {
+	inst, w := newTable(t)
+	inst.icmp.clock = func() time.Duration { return 0 }
+	from, _ := inst.Interface("from")
+	to, _ := inst.Interface("to")
+	for f, a := range map[*Interface]string{from: "10.0.1.1/24", to: "10.0.9.1/24"} {
+		if err := f.AddAddress(netip.MustParsePrefix(a)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for src, want := range map[string]uint64{"10.0.1.2": 50, "10.0.9.1": 300} {
+		before := inst.stats.made.Load()
+		for range 300 {
+			b := buildUDP(netip.MustParseAddr("192.0.2.1"), 64) // there is no route
+			copy(b[12:], netip.MustParseAddr(src).AsSlice())
+			header.IPv4(b).SetChecksum(0)
+			header.IPv4(b).SetChecksum(^header.IPv4(b).CalculateChecksum())
+			p := packet.Get(len(b))
+			if err := p.Fill(b); err != nil {
+				t.Fatal(err)
+			}
+			w.originate(p, nil)
+			w.flush()
+		}
+		if made := inst.stats.made.Load() - before; made != want {
+			t.Errorf("from %s: %d errors, want %d", src, made, want)
+		}
 	}
 }
