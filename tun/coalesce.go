@@ -12,7 +12,7 @@ import (
 
 const (
 	// coalesceBatch is how many packets are looked at together, and so the most segments of a
-	// superpacket. Linux takes no more of UDP (UDP_MAX_SEGMENTS, 64 before Linux 6.9).
+	// superpacket. Linux takes no more of UDP (UDP_MAX_SEGMENTS, 64 in older kernels).
 	coalesceBatch = 64
 	// coalesceFlows is how many flows can be put together at the same time (MAX_GRO_SKBS).
 	coalesceFlows = 8
