@@ -6,33 +6,18 @@ package integration_test
 import (
 	"fmt"
 	"testing"
-	"time"
 )
 
 // errorsOf sends packets that are all worth an error, and returns how many the left host has got, in words: all, some, none.
 func errorsOf(t *testing.T, r *router, n int, packet []byte) string {
 	t.Helper()
 	for range n {
-		if err := r.ends[left].Send(packet); err != nil {
-			t.Fatal(err)
-		}
+		r.send(t, left, packet)
 	}
-	r.count(t)
-	r.marker++
-	request := marker(left, r.marker)
-	if err := r.ends[left].Send(request); err != nil {
-		t.Fatal(err)
-	}
+	r.settle(t)
 	got := 0
-	for {
-		b, err := r.ends[left].Receive(5 * time.Second)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if isEchoReply(b, request) {
-			break
-		}
-		if icmpErrorAbout(received{left, b}, packet) != "" {
+	for _, p := range r.drain(t, left) {
+		if icmpErrorAbout(p, packet) != "" {
 			got++
 		}
 	}

@@ -28,6 +28,7 @@ type peer struct {
 	acknowledged  uint32         // of the first byte of the router's that the test has not acknowledged
 	end           uint32         // behind what has been received
 	last          []byte         // the last packet with data
+	close         func()         // resets the connection
 }
 
 const (
@@ -52,11 +53,11 @@ func dialPeer(t *testing.T, r *router, local, remote netip.Addr) *peer {
 	port := l.Addr().(*net.TCPAddr).Port
 	p := &peer{t: t, r: r, local: netip.AddrPortFrom(local, 1234), remote: netip.AddrPortFrom(remote, uint16(port)), sequence: 1000}
 	sent := make(chan struct{})
-	t.Cleanup(func() {
+	p.close = func() {
 		p.send(layers.TCP{RST: true, Seq: p.sequence})
 		_ = l.Close()
 		<-sent
-	})
+	}
 	go func() {
 		defer close(sent)
 		c, err := l.Accept()
@@ -111,9 +112,7 @@ func (p *peer) transmit(protocol layers.IPProtocol, upper ...gopacket.Serializab
 	if err := gopacket.SerializeLayers(buffer, gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}, append([]gopacket.SerializableLayer{ip}, upper...)...); err != nil {
 		p.t.Fatal(err)
 	}
-	if err := p.r.ends[left].Send(buffer.Bytes()); err != nil {
-		p.t.Fatal(err)
-	}
+	p.r.send(p.t, left, buffer.Bytes())
 }
 
 // receive returns the next segment of the connection.
@@ -193,6 +192,7 @@ func pathMTU(name, to string, want int, told ...tooBig) conformance {
 			local = netip.MustParseAddr(fmt.Sprintf("fd00:1::1:%x", pathMTUPeers))
 		}
 		p := dialPeer(t, r, local, remote)
+		defer p.close()
 		longest := p.window()
 		for _, m := range told {
 			p.tell(m)

@@ -42,8 +42,20 @@ type router struct {
 
 	namespace *testbed.Namespace
 
+	sent    uint64         // packets that the devices have taken
 	counted netstack.Stats // before the case that runs
 	marker  uint32
+}
+
+// send sends a packet to the router from a side. What is neither IPv4 nor IPv6 some devices refuse: the router has not
+// received it then.
+func (r *router) send(t *testing.T, from side, b []byte) {
+	t.Helper()
+	if err := r.ends[from].Send(b); err == nil {
+		r.sent++
+	} else if r.instance != nil && !errors.Is(err, tun.ErrRefused) {
+		t.Fatal(err)
+	}
 }
 
 // An end is the test's end of a link, as a testbed.Tap is.
@@ -292,75 +304,64 @@ func (r *router) exchange(t *testing.T, c *conformance) (seen []received, counte
 	if c.reverse {
 		from = right
 	}
-	var sent uint64
+	before := r.sent
 	for _, p := range c.in {
-		// Devices whose kernel, or memory, takes IPv4 and IPv6 only refuse some: the router has not received them then.
-		if err := r.ends[from].Send(p); err == nil {
-			sent++
-		} else if r.instance != nil && !errors.Is(err, tun.ErrRefused) {
-			t.Fatal(err)
-		}
+		r.send(t, from, p)
 	}
+	refused := r.sent == before
 	// Once its books balance, hooknet has written all there is to write. The kernel had when Send returned.
-	after := r.settle(t, sent)
-	// Behind it all, an echo request by either host: when its answer is there, so is all that came before.
-	for i, end := range r.ends {
-		r.marker++
-		request := marker(side(i), r.marker)
-		if err := end.Send(request); err != nil {
-			t.Fatal(err)
-		}
-		for {
-			b, err := end.Receive(5 * time.Second)
-			if err != nil {
-				t.Fatalf("the router does not answer %v any more: %v", side(i), err)
-			}
-			if isEchoReply(b, request) {
-				break
-			}
-			if !isGroupReport(b) {
-				seen = append(seen, received{side(i), b})
-			}
-		}
+	r.settle(t)
+	for s := range r.ends {
+		seen = append(seen, r.drain(t, side(s))...)
 	}
-	if r.instance != nil {
-		if counted = increase(r.counted, after); sent == 0 {
-			counted = c.counted // nothing to count
-		}
-		r.counted = after
-		r.counted = r.settle(t, uint64(len(r.ends)))
+	if r.instance == nil {
+		return seen, ""
+	}
+	after := r.settle(t)
+	without := after
+	without.Delivered -= uint64(len(r.ends)) // the echo requests of drain
+	counted = increase(r.counted, without)
+	r.counted = after
+	if refused {
+		counted = c.counted // there was nothing to count
 	}
 	return seen, counted
 }
 
-// settle waits until hooknet has received so many packets more than are counted, and its books balance.
-func (r *router) settle(t *testing.T, packets uint64) (s netstack.Stats) {
+// drain returns what the router has sent to a side: until it answers an echo request, which comes behind it all.
+func (r *router) drain(t *testing.T, s side) (seen []received) {
+	t.Helper()
+	r.marker++
+	request := marker(s, r.marker)
+	r.send(t, s, request)
+	for {
+		b, err := r.ends[s].Receive(5 * time.Second)
+		if err != nil {
+			t.Fatalf("the router does not answer %v any more: %v", s, err)
+		}
+		if isEchoReply(b, request) {
+			return seen
+		}
+		if !isGroupReport(b) {
+			seen = append(seen, received{s, b})
+		}
+	}
+}
+
+// settle waits until hooknet has received all that was sent, and its books balance.
+func (r *router) settle(t *testing.T) (s netstack.Stats) {
 	t.Helper()
 	if r.instance == nil {
 		return s
 	}
 	for began := time.Now(); time.Since(began) < 5*time.Second; time.Sleep(50 * time.Microsecond) {
 		s = r.instance.Stats()
-		if s.Received == r.counted.Received+packets && s.Balance() == nil {
+		if s.Received == r.sent && s.Balance() == nil {
 			return s
 		}
 	}
-	t.Fatalf("received %d packets, want %d; %v", s.Received-r.counted.Received, packets, s.Balance())
+	t.Fatalf("received %d packets, want %d; %v", s.Received, r.sent, s.Balance())
 	return s
-}
-
-// count makes the counters known again after packets that exchange did not send.
-func (r *router) count(t *testing.T) {
-	t.Helper()
-	if r.instance != nil {
-		testbed.Eventually(t, func() string {
-			r.counted = r.instance.Stats()
-			if err := r.counted.Balance(); err != nil {
-				return err.Error()
-			}
-			return ""
-		})
-	}
 }
 
 // increase says what has become of the packets between two looks at the counters.

@@ -32,9 +32,7 @@ func TestSoakReassemblyTimeout(t *testing.T) {
 			first4, first6 := cut4(whole4, 23, 24)[0], cut6(whole6, 24, 24)[0]
 			c := conformance{in: [][]byte{later4, later6, first4, first6}}
 			for _, p := range c.in {
-				if err := r.ends[left].Send(p); err != nil {
-					t.Fatal(err)
-				}
+				r.send(t, left, p)
 			}
 			began := time.Now()
 			var got []string
@@ -67,7 +65,7 @@ func TestSoakReassemblyTimeout(t *testing.T) {
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
-			r.count(t)
+			r.settle(t)
 		})
 	}
 }

@@ -7,6 +7,9 @@
 // Tests that lack root or a program are skipped and name it; with HOOKNET_REQUIRE=1 in the environment they fail. The Debian
 // packages are iputils-ping, traceroute, iperf3, curl, bind9-dnsutils, dnsmasq-base and tshark.
 //
+// TestConformance is the exception: packets of its own making, through hooknet and through the kernel's own router, for every
+// line of what a router must do. Where the two differ is in docs/linux-differences.md.
+//
 // BenchmarkThroughput gives the end-to-end figure; in full, on a machine that does nothing else:
 //
 //	go test -run '^$' -bench Throughput -benchtime 1x ./integration -throughput.rounds 10 -throughput.duration 3s
