@@ -19,6 +19,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 
 	"github.com/hooknet/hooknet/integration/testbed"
+	"github.com/hooknet/hooknet/internal/hostnet/hostnettest"
 )
 
 // The kinds of superpackets that a TUN device knows (linux/virtio_net.h).
@@ -75,7 +76,7 @@ func TestSuperpacketThroughTUNs(t *testing.T) {
 				blue := r.Blue.Tap(t, testbed.TapConfig{Device: "right", VirtioHeader: true})
 				sent := virtioSuper(t, kind, 20000, 1400)
 				if err := red.Send(sent); errors.Is(err, syscall.EINVAL) && k.gso == 5 {
-					t.Skip("the kernel knows no USO, which came with Linux 6.2")
+					hostnettest.Missing(t, "USO, which came with Linux 6.2", err)
 				} else if err != nil {
 					t.Fatal(err)
 				}
