@@ -88,6 +88,9 @@ func (i *Instance) CreateKstat(cfg KstatConfig) (*Kstat, error) {
 		}
 	}
 	k := &Kstat{owner: &i.kstats, config: cfg}
+	if err == nil && cfg.id() == flowKstat {
+		err = ErrExists
+	}
 	if err == nil {
 		err = i.kstats.add(k)
 	}

@@ -379,6 +379,7 @@ func TestTerminatedFlow(t *testing.T) {
 		"cable": {a, b, "10.0.7.2:80"},
 		"self":  {a, a, "10.0.7.1:80"},
 		"lo":    {b, b, "127.0.0.1:80"},
+		"lo6":   {a, a, "[::1]:80"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			recorders := map[*netstack.Instance]*recorder{}

@@ -103,6 +103,9 @@ type tcpPoints struct {
 	n       flowCounters
 }
 
+// flowKstat is the name of the built-in kstat of flows.
+const flowKstat = "tcp:0:flows"
+
 // flowCounters are what the kstat tcp:0:flows shows. made is flows and all that follows midStream, refused excepted.
 type flowCounters struct {
 	flows         atomic.Uint64 // that there are

@@ -5,8 +5,10 @@ package netstack_test
 
 import (
 	"bytes"
+	"errors"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/hooknet/hooknet/hooks/hhook"
@@ -43,5 +45,16 @@ func TestTCPPointsOfInstance(t *testing.T) {
 		if !strings.Contains(log.String(), name) {
 			t.Errorf("%q is not in the log: %s", name, log.String())
 		}
+	}
+}
+
+func TestFlowKstatIsBuiltIn(t *testing.T) {
+	r := newRouter(t, netstack.Config{})
+	_, err := r.CreateKstat(netstack.KstatConfig{Module: "tcp", Name: "flows", Counters: []netstack.KstatCounter{{Name: "mine", Value: new(atomic.Uint64)}}})
+	if !errors.Is(err, netstack.ErrExists) {
+		t.Error(err)
+	}
+	if got := flowKstat(t, r.Instance, "flows"); got != 0 {
+		t.Errorf("%d flows", got)
 	}
 }
