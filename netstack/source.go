@@ -71,11 +71,11 @@ func (f *Interface) SetSourceValidation(v SourceValidation) error {
 // fail and cannot smuggle one in; and hooks that watch a link see what is really there. Martians need no table, are never
 // right, and no hook has to see them: they are refused before. The price is one more lookup where validation is on.
 func (w *worker) validateSource(in *Interface, p *packet.Packet) hooks.Reason {
-	src := p.Source()
 	mode := in.SourceValidation()
-	if mode == SourceValidationOff && !w.inst.own.Load().mayHold(src) {
+	if mode == SourceValidationOff && !w.inst.own.Load().mayHold(sourceKey(p)) {
 		return hooks.ReasonNone
 	}
+	src := p.Source()
 	from := w.lookup(src)
 	switch {
 	case from != nil && (from.kind == hopLocal || from.kind == hopBroadcast):
@@ -97,22 +97,40 @@ func (w *worker) validateSource(in *Interface, p *packet.Packet) hooks.Reason {
 // our subnets. A few dozen of them in 1024 bits send a few in a hundred packets into the lookup.
 type addressFilter [16]uint64
 
-func (f *addressFilter) place(a netip.Addr) (word int, bit uint64) {
-	b := a.As16()
-	sum := binary.BigEndian.Uint64(b[:8]) ^ binary.BigEndian.Uint64(b[8:])
-	hash := sum * 0x9e3779b97f4a7c15 >> 54 // Fibonacci hashing: the upper bits of the product
-	return int(hash / 64 % uint64(len(f))), 1 << (hash % 64)
+// place returns where in the filter the address of a key is.
+func (f *addressFilter) place(key uint64) (word *uint64, bit uint64) {
+	hash := key * golden64 >> 54 // the upper bits of the product, as many as there are places
+	return &f[hash>>6&15], hash & 63
 }
 
 func (f *addressFilter) add(a netip.Addr) {
-	word, bit := f.place(a)
-	f[word] |= bit
+	word, bit := f.place(addressKey(a))
+	*word |= 1 << bit
 }
 
-// mayHold returns false only for addresses that were not added.
-func (f *addressFilter) mayHold(a netip.Addr) bool {
-	word, bit := f.place(a)
-	return f[word]&bit != 0
+// mayHold returns false only for keys of addresses that were not added.
+func (f *addressFilter) mayHold(key uint64) bool {
+	word, bit := f.place(key)
+	return *word>>bit&1 != 0
+}
+
+// addressKey is what the filter knows of an address.
+func addressKey(a netip.Addr) uint64 {
+	if a.Is4() {
+		b := a.As4()
+		return uint64(binary.BigEndian.Uint32(b[:]))
+	}
+	b := a.As16()
+	return binary.BigEndian.Uint64(b[:8]) ^ binary.BigEndian.Uint64(b[8:])
+}
+
+// sourceKey is the addressKey of a packet's source.
+func sourceKey(p *packet.Packet) uint64 {
+	b := p.Bytes()
+	if p.Family() == packet.Inet {
+		return uint64(binary.BigEndian.Uint32(b[12:]))
+	}
+	return binary.BigEndian.Uint64(b[8:]) ^ binary.BigEndian.Uint64(b[16:])
 }
 
 // publishOwn makes the filter anew after addresses have changed. Instance.mu is held.

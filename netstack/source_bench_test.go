@@ -145,13 +145,13 @@ func TestAddressFilter(t *testing.T) {
 		f.add(own[len(own)-1])
 	}
 	for _, a := range own {
-		if !f.mayHold(a) {
+		if !f.mayHold(addressKey(a)) {
 			t.Errorf("%v was added", a)
 		}
 	}
 	wrong := 0
 	for range 10000 {
-		if f.mayHold(random()) {
+		if f.mayHold(addressKey(random())) {
 			wrong++
 		}
 	}

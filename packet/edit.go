@@ -103,8 +103,16 @@ func (p *Packet) SetTTL(ttl uint8) {
 // the forwarder answers those, and those of 1, before.
 func (p *Packet) DecrementTTL() {
 	p.check()
-	if ttl := p.TTL(); ttl > 0 {
-		p.setTTL(ttl - 1)
+	b := p.data
+	switch {
+	case p.version == 4 && b[8] > 0:
+		b[8]--
+		// One less in the upper byte of a word is that much more in the complement of the sum, and a carry comes round
+		// (RFC 1624 section 3, with all terms but the old sum known).
+		sum := uint32(binary.BigEndian.Uint16(b[10:])) + 0x100
+		binary.BigEndian.PutUint16(b[10:], uint16(sum+(sum+1)>>16))
+	case p.version == 6 && b[7] > 0:
+		b[7]--
 	}
 }
 
