@@ -31,7 +31,12 @@ import (
 // echoRequest builds a ping of either family.
 func echoRequest(t testing.TB, src, dst netip.Addr) []byte {
 	t.Helper()
-	payload := gopacket.Payload("0123456789")
+	return echoRequestWith(t, src, dst, []byte("0123456789"))
+}
+
+func echoRequestWith(t testing.TB, src, dst netip.Addr, data []byte) []byte {
+	t.Helper()
+	payload := gopacket.Payload(data)
 	if src.Is4() {
 		return serialize(t, ip(src, dst, 64, layers.IPProtocolICMPv4), &layers.ICMPv4{TypeCode: layers.CreateICMPv4TypeCode(8, 0), Id: 5, Seq: 6}, payload)
 	}

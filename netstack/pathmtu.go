@@ -129,9 +129,9 @@ func (c *pathMTUs) expire() {
 }
 
 // tooBig reads a Fragmentation Needed (RFC 1191 section 4) or Packet Too Big (RFC 4443 section 3.2): the MTU that it tells,
-// and the packet that it is about. ok is false if p is neither.
+// and the packet that it is about. ok is false if p is neither, or a later fragment, in which there is no header to read.
 func tooBig(p *packet.Packet) (mtu int, about []byte, ok bool) {
-	b := p.Bytes()[min(p.TransportOffset(), p.Len()):]
+	b := p.Transport()
 	if len(b) < icmpHeaderLen {
 		return 0, nil, false
 	}

@@ -4,11 +4,15 @@
 package netstack_test
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"net/netip"
 	"testing"
 	"time"
+
+	"github.com/gopacket/gopacket"
+	"github.com/gopacket/gopacket/layers"
 
 	"github.com/hooknet/hooknet/netstack"
 	"github.com/hooknet/hooknet/packet"
@@ -96,4 +100,50 @@ func TestRFC8201_3_PathMTUIsKept(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Only the first fragment of a datagram has its ICMP header: data that looks like a Packet Too Big with an MTU that no link
+// has, at the beginning of a later one, is delivered.
+func TestLaterFragmentIsNoTooBig(t *testing.T) {
+	for name, f := range families {
+		t.Run(name, func(t *testing.T) {
+			r := newRouter(t, netstack.Config{})
+			tooBig := []byte{3, 4, 0, 0, 0, 0, 0, 0}
+			if f.left.Is6() {
+				tooBig = []byte{2, 0, 0, 0, 0, 0, 0, 0}
+			}
+			whole := echoRequestWith(t, f.left, f.a, append(make([]byte, 8), tooBig...))
+			const echoHeader, first = 8, 16 // the request and 8 bytes of data
+			message := whole[len(whole)-echoHeader-16:]
+			for _, part := range []struct {
+				from, to int
+				more     bool
+			}{{0, first, true}, {first, len(message), false}} {
+				r.left.send(fragmentOfICMP(t, f.left, f.a, message[part.from:part.to], part.from, part.more))
+			}
+			typ, _, _, data := icmpOf(r.left.receive())
+			if want := map[bool]uint8{true: 129, false: 0}[f.left.Is6()]; typ != want || !bytes.Equal(data, message[echoHeader:]) {
+				t.Errorf("type %d with data %x, want %d with %x", typ, data, want, message[echoHeader:])
+			}
+			if s := r.settled(2); len(s.Drops) != 0 {
+				t.Errorf("drops: %+v", s)
+			}
+		})
+	}
+}
+
+// fragmentOfICMP builds a fragment of an ICMP message.
+func fragmentOfICMP(t *testing.T, src, dst netip.Addr, payload []byte, offset int, more bool) []byte {
+	t.Helper()
+	if src.Is4() {
+		l3 := ip(src, dst, 64, layers.IPProtocolICMPv4).(*layers.IPv4)
+		l3.FragOffset = uint16(offset / 8)
+		if more {
+			l3.Flags = layers.IPv4MoreFragments
+		}
+		return serialize(t, l3, gopacket.Payload(payload))
+	}
+	return serialize(t, ip(src, dst, 64, layers.IPProtocolIPv6Fragment),
+		&layers.IPv6Fragment{NextHeader: layers.IPProtocolICMPv6, FragmentOffset: uint16(offset / 8), MoreFragments: more, Identification: 7},
+		gopacket.Payload(payload))
 }
