@@ -4,6 +4,7 @@
 package netstack
 
 import (
+	"cmp"
 	"fmt"
 	"sync"
 
@@ -70,10 +71,8 @@ func (i *Instance) DirectOut(p *packet.Packet, index uint32) error {
 	} else {
 		w.send(p, out)
 	}
-	if err = w.flush(); err == nil {
-		err = refused
-	}
-	w.inst = nil
+	w.flush()
+	err, w.refusal, w.inst = cmp.Or(w.refusal, refused), nil, nil
 	return opError("direct out", out.name, err)
 }
 

@@ -379,3 +379,18 @@ func net4(r *router, host byte) netip.Addr {
 	a[3] = host
 	return netip.AddrFrom4(a)
 }
+
+// A superpacket that makes more packets than a worker holds back is refused like any other: the first refusal is told.
+func TestDirectOutTellsOfTheFirstSegments(t *testing.T) {
+	r := newRouterMTU(t, netstack.Config{}, 1500, 1500, 0)
+	near, far := tun.Pair(tun.PairConfig{Names: [2]string{"short", "far-short"}, QueueLen: 10})
+	t.Cleanup(func() { far.Close() })
+	short, err := r.AddInterface(near, netstack.InterfaceConfig{})
+	must(t, err)
+	b, o := superpacket(t, left4, right4, 100*64, 100) // 64 segments; nobody reads
+	p := filled(t, b)
+	p.Offload = o
+	if err := r.DirectOut(p, short.Index()); !errors.Is(err, tun.ErrFull) {
+		t.Errorf("error %v, want %v", err, tun.ErrFull)
+	}
+}

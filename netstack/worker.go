@@ -42,6 +42,7 @@ type worker struct {
 
 	out      []*packet.Packet // sent at the end of the batch, in order
 	outIface []*Interface     // out[n] leaves by outIface[n]
+	refusal  error            // the first of a device; for DirectOut, which clears it
 
 	routes routeCache // lookup.go
 
@@ -253,9 +254,8 @@ func (w *worker) leave() {
 }
 
 // flush ends a batch: it shows what waits to the TCP points, writes it, one call per run of packets for the same interface,
-// leaves the hooks, whose removal waits for that, and publishes the counters. The error is the
-// first of a device; the packets it concerns are counted.
-func (w *worker) flush() (err error) {
+// leaves the hooks, whose removal waits for that, and publishes the counters.
+func (w *worker) flush() {
 	if len(w.out) > 0 && w.showsTCP() {
 		w.showSent()
 	}
@@ -265,9 +265,7 @@ func (w *worker) flush() (err error) {
 		for last < len(w.out) && w.outIface[last] == out {
 			last++
 		}
-		if e := w.write(out, w.out[first:last]); err == nil {
-			err = e
-		}
+		w.write(out, w.out[first:last])
 		first = last
 	}
 	for k, p := range w.out {
@@ -277,11 +275,10 @@ func (w *worker) flush() (err error) {
 	w.out, w.outIface = w.out[:0], w.outIface[:0]
 	w.leave()
 	w.inst.stats.publish(&w.n)
-	return err
 }
 
-// write hands packets to a device; what it refuses is counted as dropped. The error is the first refusal.
-func (w *worker) write(out *Interface, pkts []*packet.Packet) (first error) {
+// write hands packets to a device; what it refuses is counted as dropped.
+func (w *worker) write(out *Interface, pkts []*packet.Packet) {
 	sent, bytes, refused := 0, 0, 0
 	to := out.link.Load()
 	if !to.started.Load() || !out.state.Load().usable() {
@@ -301,8 +298,8 @@ func (w *worker) write(out *Interface, pkts []*packet.Packet) (first error) {
 		if err == nil {
 			break
 		}
-		if first == nil {
-			first = err
+		if w.refusal == nil {
+			w.refusal = err
 		}
 		w.inst.stats.dropped(writeReason(err))
 		refused++
@@ -314,7 +311,6 @@ func (w *worker) write(out *Interface, pkts []*packet.Packet) (first error) {
 	if refused > 0 {
 		out.stats.txErrors.Add(uint64(refused))
 	}
-	return first
 }
 
 // writeReason translates a device's refusal.
