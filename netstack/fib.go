@@ -232,6 +232,7 @@ func (f *fib) change(remove, add []fibEntry) error {
 	}
 	for _, e := range add {
 		if err := edit.add(e.prefix, e.hop); err != nil {
+			edit.giveUp()
 			return fmt.Errorf("%v: %w", e.prefix, err)
 		}
 	}
@@ -282,7 +283,7 @@ func (f *fib) using(i *Interface) []fibEntry {
 	return entries
 }
 
-// An edit is a change of the table under way. Nobody sees anything of it before commit; without, it has never been.
+// An edit is a change of the table under way. Nobody sees anything of it before commit; it ends with that or with giveUp.
 type edit struct {
 	fib       *fib
 	table     *bart.Table[*hop]
@@ -395,6 +396,13 @@ func (e *edit) removeStatic(p netip.Prefix, metric uint32) bool {
 		}
 	}
 	return false
+}
+
+// giveUp ends an edit that is not to be. The hops that were made for it are forgotten in time.
+func (e *edit) giveUp() {
+	if f := e.fib; len(f.hops) > f.sweepAt {
+		f.sweep(f.current.Load().table)
+	}
 }
 
 // commit publishes the edit.

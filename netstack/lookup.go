@@ -22,8 +22,9 @@ const (
 	ways = 4
 )
 
-// A routeCache is what a worker remembers of the forwarding table: a set-associative cache of answers by destination. Entries hold the numbers of hops, not pointers: nothing that the table has lost is kept alive, and a collector has
-// nothing to look through. Collisions cost a lookup in the table, so that the hash needs no secret.
+// A routeCache is what a worker remembers of the forwarding table: a set-associative cache of answers by destination.
+// Entries hold the numbers of hops, not pointers: nothing that the table has lost is kept alive, and a collector has nothing
+// to look through. Collisions cost a lookup in the table, so that the hash needs no secret.
 type routeCache struct {
 	version    uint64 // of the table that the valid answers are from
 	generation uint16 // mark of the valid answers, never 0

@@ -5,6 +5,7 @@ package netstack
 
 import (
 	"encoding/binary"
+	"errors"
 	"math/rand/v2"
 	"net/netip"
 	"runtime"
@@ -117,6 +118,33 @@ func TestHopsAreSharedAndForgotten(t *testing.T) {
 		if h != nil && (h.iface == to || int(h.id) != id) {
 			t.Errorf("hop %d: %+v", id, h)
 		}
+	}
+}
+
+// What is refused leaves no hops behind, however often it is tried.
+func TestHopsOfWhatIsRefusedAreForgotten(t *testing.T) {
+	inst, _ := newTable(t)
+	to, _ := inst.Interface("to")
+	address := netip.MustParsePrefix("10.0.9.1/24")
+	taken := Route{Destination: netip.MustParsePrefix("192.0.2.0/24"), Interface: "to"}
+	if err := errors.Join(to.AddAddress(address), inst.AddRoute(taken)); err != nil {
+		t.Fatal(err)
+	}
+	before := len(inst.fib.hops)
+	for k := range 1000 {
+		if _, err := inst.AddInterface(newIdle(), InterfaceConfig{Name: "another", Addresses: []netip.Prefix{address}}); !errors.Is(err, ErrExists) {
+			t.Fatal(err)
+		}
+		taken.Gateway = destination4(k)
+		if err := inst.AddRoute(taken); !errors.Is(err, ErrExists) {
+			t.Fatal(err)
+		}
+	}
+	if n, ids := len(inst.fib.hops), len(inst.fib.byID); n > before+200 || ids > before+200 {
+		t.Errorf("%d hops, %d numbers; there were %d", n, ids, before)
+	}
+	if h := inst.fib.lookup(taken.Destination.Addr()); h == nil || inst.fib.byID[h.id] != h {
+		t.Errorf("the route's hop is gone: %+v", h)
 	}
 }
 

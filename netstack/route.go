@@ -62,6 +62,7 @@ func (i *Instance) AddRoutes(routes ...Route) error {
 			err = edit.add(r.Destination, h)
 		}
 		if err != nil {
+			edit.giveUp()
 			object := r.Destination.String()
 			if len(routes) > 1 {
 				object = fmt.Sprintf("%v (row %d of %d)", r.Destination, n+1, len(routes))
@@ -86,6 +87,7 @@ func (i *Instance) ReplaceRoute(r Route) error {
 		err = edit.add(r.Destination, h)
 	}
 	if err != nil {
+		edit.giveUp()
 		return opError("replace route", r.Destination.String(), err)
 	}
 	edit.commit()
