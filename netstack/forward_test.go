@@ -271,6 +271,8 @@ func TestNotForwarded(t *testing.T) {
 		"source mapped":        {addr("::ffff:10.0.1.2"), right6, "martian_source"},
 		"to loopback 6":        {left6, addr("::1"), "martian_destination"},
 		"to unspecified 6":     {left6, addr("::"), "martian_destination"},
+		"to this interface 6":  {left6, addr("ff01::1"), "martian_destination"},
+		"to reserved scope 6":  {left6, addr("ff00::1"), "martian_destination"},
 		"link-local source 6":  {addr("fe80::2"), right6, "link_local"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -51,7 +51,7 @@ func martian(p *packet.Packet) hooks.Reason {
 	if b[8] == 0xff || b[8] == 0 && forbidden6(p.Source()) {
 		return packet.ReasonMartianSource
 	}
-	if b[24] == 0 && forbidden6(p.Destination()) {
+	if b[24] == 0 && forbidden6(p.Destination()) || b[24] == 0xff && b[25]&0xf <= 1 { // scopes that are on no link: section 2.7
 		return packet.ReasonMartianDestination
 	}
 	return hooks.ReasonNone
