@@ -236,7 +236,7 @@ func (h *Handle) Name() string { return h.entry.name }
 // Do not call it while running calls of the hook wait for you; that includes a
 // goroutine that a hook has started and waits for.
 func (h *Handle) Unregister() error {
-	if insideHook() {
+	if InHook() {
 		return h.event.core().fail("unregister", h.entry.name, ErrInHook)
 	}
 	gone, err := h.remove("unregister", true)

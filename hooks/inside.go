@@ -8,11 +8,12 @@ import (
 	"strings"
 )
 
-// insideHook reports whether the caller was called, however far up, by a hook
-// or callback of this package, of whatever event or stack. Go has no name
-// for a goroutine, so it looks at its stack; that takes under 1 us and costs the
-// run path nothing.
-func insideHook() bool {
+// InHook reports whether the caller was called, however far up, by a hook
+// or callback of this package, of whatever event or stack, or by a helper's
+// functions that make and free its data on an object: where nobody may wait for
+// hooks. Go has no name for a goroutine, so it looks at its stack; that takes
+// under 1 us and costs the run path nothing.
+func InHook() bool {
 	var buf [64]uintptr
 	for skip := 2; ; skip += len(buf) {
 		n := runtime.Callers(skip, buf[:])
@@ -21,7 +22,7 @@ func insideHook() bool {
 			frame, more := frames.Next()
 			if strings.HasPrefix(frame.Function, packagePath) {
 				switch frame.Function[len(packagePath):] {
-				case ".(*Visitor[...]).run", ".delivery.call":
+				case ".(*Visitor[...]).run", ".delivery.call", "/khelp.(*Helper).create", "/khelp.(*Helper).destroy":
 					return true
 				}
 			}

@@ -253,7 +253,7 @@ func (s *Stack) changeAnd(wait bool, f func() error) error {
 			s.deliverOne()
 		case q.delivered >= mine:
 			return err
-		case !wait || insideHook():
+		case !wait || InHook():
 			q.unowned = max(q.unowned, mine)
 			return err
 		default:
@@ -284,7 +284,7 @@ func (s *Stack) deliverOne() {
 	next.call()
 }
 
-// call calls the callback and survives its panic. insideHook looks for its
+// call calls the callback and survives its panic. InHook looks for its
 // name.
 //
 //go:noinline

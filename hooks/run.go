@@ -134,7 +134,7 @@ func (v *Visitor[C]) leave() {
 	}
 }
 
-// run calls the hooks. insideHook looks for its name.
+// run calls the hooks. InHook looks for its name.
 //
 //go:noinline
 func (v *Visitor[C]) run(c C, origin *Handle) (verdict Verdict) {

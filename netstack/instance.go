@@ -216,7 +216,7 @@ func (i *Instance) Shutdown() {
 
 // Close ends all connections, closes all interfaces and their devices, and returns when every goroutine of the instance
 // has ended. Hooks still registered simply stop being called, kstats are deleted; both are named in the log. Further calls
-// wait for the first. It must not be called from inside a hook of a packet event, or on a socket point. Called from inside a hook of NIC_EVENTS it
+// wait for the first. It must not be called from inside a hook of a packet event, or on a point of package hhook, or a helper's New or Free. Called from inside a hook of NIC_EVENTS it
 // does not wait for that hook, and the events behind are lost; else they are delivered before it returns.
 func (i *Instance) Close() error {
 	i.mu.Lock()

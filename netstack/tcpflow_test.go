@@ -515,6 +515,12 @@ func TestFlowCallsDoNotOverlap(t *testing.T) {
 // What needs the table is refused to those who are called with it in hand, and leaves everything as it was.
 func TestFlowsInsideAHook(t *testing.T) {
 	r := newRouter(t, netstack.Config{})
+	other, err := r.Helpers().Load(khelp.Config{Name: "other", Hooks: []hhook.Hook{{
+		Type: hhook.TCP, ID: netstack.TCPEstablishedOut, Func: func(hhook.Call) {},
+	}}})
+	if err != nil {
+		t.Fatal(err)
+	}
 	var h *khelp.Helper
 	inside := func() {
 		if n := len(flows(r.Instance)); n != 0 {
@@ -524,6 +530,7 @@ func TestFlowsInsideAHook(t *testing.T) {
 			"EachFlow":     r.EachFlow(func(_, _ *netstack.FlowEnd) { t.Error("called") }),
 			"FlushFlows":   r.FlushFlows(),
 			"UnloadHelper": r.UnloadHelper(h),
+			"Unload":       other.Unload(), // the worker that calls is one of those it would wait for
 		} {
 			if !errors.Is(err, hooks.ErrInHook) {
 				t.Errorf("%s: %v", what, err)
@@ -536,7 +543,6 @@ func TestFlowsInsideAHook(t *testing.T) {
 		calls.Add(1)
 	}
 	loaded := make(chan struct{})
-	var err error
 	h, err = r.Helpers().Load(khelp.Config{
 		Name: "inside", Classes: khelp.TCP,
 		Data: khelp.DataOf[int]{
@@ -574,6 +580,9 @@ func TestFlowsInsideAHook(t *testing.T) {
 	}
 	if calls.Load() != 5 || len(flows(r.Instance)) != 1 {
 		t.Errorf("%d calls, %d flows", calls.Load(), len(flows(r.Instance)))
+	}
+	if err := other.Unload(); err != nil {
+		t.Error(err)
 	}
 	// Nothing is hooked any more: with the next segment the flows go.
 	r.across(r.left, r.right, segment(t, client4, server4, "A", 1, 1, 0))

@@ -106,7 +106,7 @@ func (p *Point) Deregister() error {
 		return ErrNotFound
 	}
 	s := p.points
-	if s.inHook() {
+	if hooks.InHook() {
 		return s.fail("deregister point", p.key, "", hooks.ErrInHook)
 	}
 	s.mu.Lock()
@@ -207,7 +207,7 @@ func (a *Attachment) Attached() bool {
 // already is no error. Inside a hook nothing happens and the error is hooks.ErrInHook.
 func (a *Attachment) Remove() error {
 	s := a.points
-	if s.inHook() {
+	if hooks.InHook() {
 		return s.fail("remove hook", a.key, a.hook.Name, hooks.ErrInHook)
 	}
 	s.mu.Lock()

@@ -256,7 +256,7 @@ func (s *Points) keys() []key {
 // [Points.Leftovers] has named in OpError.Names (vnet teardown of the original). Inside a hook nothing happens and the
 // error is hooks.ErrInHook. A second Close returns nil.
 func (s *Points) Close() error {
-	if s.inHook() {
+	if hooks.InHook() {
 		return &hooks.OpError{Op: "close points", Instance: s.instance, Err: hooks.ErrInHook}
 	}
 	s.mu.Lock()
@@ -278,28 +278,6 @@ func (s *Points) Close() error {
 	s.logger.Warn("hook points left over", slog.Uint64("instance", uint64(s.instance)), slog.Any("names", names))
 	return &hooks.OpError{Op: "close points", Instance: s.instance, Names: names, Err: hooks.ErrBusy}
 }
-
-// probe is the handle of a hook that has been there and is gone, see inHook.
-var probe = sync.OnceValue(func() *hooks.Handle {
-	fail := func(err error) {
-		if err != nil {
-			panic(err) // cannot be: the stack is our own
-		}
-	}
-	family, err := hooks.NewStack(hooks.StackConfig{}).AddFamily("probe")
-	fail(err)
-	event, err := hooks.AddEvent[struct{}](family, hooks.EventConfig{Name: "probe"})
-	fail(err)
-	handle, err := event.Register(hooks.Hook[struct{}]{Name: "probe", Func: func(struct{}) hooks.Verdict { return hooks.Accept }})
-	fail(err)
-	_, err = handle.Retire()
-	fail(err)
-	return handle
-})
-
-// inHook reports whether the caller was called by a hook, where nothing may wait for hooks. A handle that is used up
-// answers just that.
-func (s *Points) inHook() bool { return errors.Is(probe().Unregister(), hooks.ErrInHook) }
 
 func wait(running []<-chan struct{}) {
 	for _, gone := range running {

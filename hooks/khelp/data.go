@@ -15,7 +15,9 @@ type Data interface {
 	destroy(data any)
 }
 
-// DataOf is data of type T. The zero value works: a zero T for each object.
+// DataOf is data of type T. The zero value works: a zero T for each object. New and Free are called by whoever makes and ends
+// objects, on the packet path too, maybe with locks of the provider held: like hooks they should not block, and what waits for
+// running hooks is refused with hooks.ErrInHook there.
 type DataOf[T any] struct {
 	// New makes a T, which is zero before, ready. nil does nothing. If it fails the whole object fails.
 	New func(data *T) error
