@@ -20,8 +20,8 @@ type Budget struct {
 	Hooks int
 	// Routes is how many routes AddRoute and AddRoutes may have made; those that addresses bring do not count.
 	Routes int
-	// Flows is how many TCP flows there may be at the same time, of which one source may have an eighth; what is beyond that
-	// pushes the oldest out. There are flows while something is hooked on the TCP points: some 512 bytes each, and the data
+	// Flows is how many TCP flows there may be at the same time, of which those that one source has sent the first segment of
+	// may be an eighth; what is beyond that pushes the oldest out. There are flows while something is hooked on the TCP points: some 512 bytes each, and the data
 	// of helpers. Default: 65536.
 	Flows int
 	// QueuedInjections is how many packets may wait in each of the queues behind QueueIn and QueueOut. Default: 1024.

@@ -164,8 +164,8 @@ type Flow struct {
 
 // Flows iterates over copies of the flows that the TCP points follow; they follow none while nothing is hooked on them. A flow
 // ends by a RST, some time after both ends' FINs, by 5 minutes without a segment, and when the table ([Budget].Flows) is full, or
-// its source has an eighth of it, by being the oldest. Times are looked at when segments pass, and here. An
-// eighth of the table is copied at a time; meanwhile workers with segments of these flows wait, some 100 ns for each flow.
+// its source, who sent the first segment, has an eighth of it, by being the oldest. Times are looked at when segments pass, and
+// here. An eighth of the table is copied at a time; meanwhile workers with segments of these flows wait, some 100 ns for each flow.
 // Called from a hook of a TCP point, or from a helper's New or Free, it yields nothing.
 func (i *Instance) Flows() iter.Seq[Flow] {
 	return func(yield func(Flow) bool) {
@@ -187,8 +187,8 @@ func (i *Instance) Flows() iter.Seq[Flow] {
 }
 
 // EachFlow calls f with the ends of every flow, while no point runs for that flow: the way to read what helpers keep on them
-// (khelp.Get). f must be short, not keep what it is given, and not call this package. The error is hooks.ErrInHook where Flows
-// yields nothing.
+// (khelp.Get). f must be short, not keep what it is given, not call this package, and not wait for
+// hooks. The error is hooks.ErrInHook where Flows yields nothing.
 func (i *Instance) EachFlow(f func(client, server *FlowEnd)) error {
 	if holdsFlows() {
 		return opError("each flow", "", hooks.ErrInHook)
@@ -217,9 +217,9 @@ func (i *Instance) FlushFlows() error {
 // UnloadHelper unloads a helper under traffic: it gives the helper no more objects, destroys its data on all flow ends, and
 // unloads it. Flows and other helpers' data stay. Errors: those of khelp.Helper.Unload, khelp.ErrBusy if objects other than flow
 // ends carry its data. Then the helper is drained for good, and Unload will do once they are gone. hooks.ErrInHook where Flows
-// yields nothing, and inside any hook.
+// yields nothing, and inside any hook ([hooks.InHook]).
 func (i *Instance) UnloadHelper(h *khelp.Helper) error {
-	if holdsFlows() || calledBy("/hooks.(*Visitor[") || calledBy("/hooks.delivery.call") {
+	if holdsFlows() || hooks.InHook() {
 		return opError("unload helper", h.Name(), hooks.ErrInHook)
 	}
 	h.Drain()

@@ -171,11 +171,11 @@ func (s *flowShard) find(k *flowKey, hash uint64) *flow {
 	return f
 }
 
-// add makes a flow of its first segment; the shard has none of that key. If there is no room the oldest of its source or of
-// all goes, those that linger first.
+// add makes a flow of its first segment; the shard has none of that key. It counts for the share of who sent that segment,
+// whatever it says, or others could use up shares that are not theirs. If there is no room the oldest of its source or of all
+// goes, those that linger first.
 func (s *flowShard) add(seg *tcpSegment, c *TCPContext) *flow {
-	client := seg.client(c)
-	key := seg.key.source(client)
+	key := seg.key.source(seg.sender)
 	if source := s.sources[key]; source != nil && source.count >= s.share {
 		s.remove(source.flows.oldest, &s.table.n.evictedSource)
 	} else if s.flows >= s.limit {
@@ -186,7 +186,7 @@ func (s *flowShard) add(seg *tcpSegment, c *TCPContext) *flow {
 		s.remove(victim, &s.table.n.evicted)
 	}
 	f := s.record()
-	*f = flow{key: seg.key, hash: seg.hash, client: uint8(client), created: c.Now, seen: c.Now, moved: c.Now}
+	*f = flow{key: seg.key, hash: seg.hash, client: uint8(seg.client(c)), created: c.Now, seen: c.Now, moved: c.Now}
 	for k := range f.ends {
 		e := &f.ends[k]
 		e.Local, e.Remote = seg.key.end(k), seg.key.end(1-k)

@@ -111,6 +111,7 @@ func (b *tableBench) show(from, to netip.AddrPort, flags TCPFlags, sequence, ack
 // A modelFlow is what the model knows of a flow.
 type modelFlow struct {
 	id        flowID
+	source    byte          // of the first segment
 	moved     time.Duration // or since when it lingers
 	bySource  time.Duration // when it was moved in its source's list
 	clientFin bool
@@ -142,7 +143,7 @@ func (m *flowModel) remove(f *modelFlow, why string) {
 
 func (m *flowModel) of(source byte) (list []*modelFlow) {
 	for _, f := range slices.Concat(m.lingers, m.open) {
-		if f.id.source == source {
+		if f.source == source {
 			list = append(list, f)
 		}
 	}
@@ -164,17 +165,21 @@ func (m *flowModel) segment(id flowID, client bool, flags TCPFlags, now time.Dur
 	m.expire(now) // the sweep
 	m.expire(now) // the visit
 	f := m.find(id)
+	source := id.source
+	if !client {
+		source = 255 // the server
+	}
 	switch {
 	case f == nil && flags&TCPRst != 0:
 		return
 	case f == nil:
-		if list := m.of(id.source); len(list) >= m.share {
+		if list := m.of(source); len(list) >= m.share {
 			oldest := slices.MinFunc(list, func(a, b *modelFlow) int { return int(a.bySource - b.bySource) })
 			m.remove(oldest, "evicted_source")
 		} else if len(m.open)+len(m.lingers) >= m.limit {
 			m.remove(slices.Concat(m.lingers, m.open)[0], "evicted")
 		}
-		f = &modelFlow{id: id, moved: now, bySource: now}
+		f = &modelFlow{id: id, source: source, moved: now, bySource: now}
 		m.open = append(m.open, f)
 		m.n["made"]++
 	case !f.lingers && now-f.moved >= flowRecent:
@@ -236,18 +241,16 @@ func (b *tableBench) compare(t *rapid.T, m *flowModel) {
 			}
 		}
 	}
+	sources := map[byte]bool{}
 	for _, f := range slices.Concat(m.lingers, m.open) {
 		want = append(want, f.id)
+		sources[f.source] = true
 	}
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(flowID{})); diff != "" {
 		t.Fatalf("flows (-model +table):\n%s", diff)
 	}
 	if b.news != 2*len(want) || shard.flows != len(want) {
 		t.Errorf("%d flows, counted %d, data of %d ends", len(want), shard.flows, b.news)
-	}
-	sources := map[byte]bool{}
-	for _, id := range want {
-		sources[id.source] = true
 	}
 	if len(shard.sources) != len(sources) {
 		t.Errorf("%d sources, want %d", len(shard.sources), len(sources))
@@ -277,6 +280,29 @@ func TestFlowsOfOneSource(t *testing.T) {
 	n := &b.inst.tcp.n
 	if n.flows.Load() != 400 || n.evictedSource.Load() != 4900 || n.evicted.Load() != 0 {
 		t.Errorf("%d flows, %d evicted from the source, %d others", n.flows.Load(), n.evictedSource.Load(), n.evicted.Load())
+	}
+}
+
+// A source that sends what a server would send (SYN|ACK, or from a low port to a high one) to everybody uses up its own share,
+// not that of those it sends to.
+func TestFlowsOfOneSourceThatPlaysServer(t *testing.T) {
+	for name, flags := range map[string]TCPFlags{"SYN|ACK": TCPSyn | TCPAck, "mid-stream": TCPAck} {
+		t.Run(name, func(t *testing.T) {
+			b := newTableBench(t, 800, nil)
+			defer b.close(t)
+			for port := range uint16(20) { // one of those it sends to has flows of its own
+				client, server := flowID{7, 1000 + port}.ends()
+				b.show(client, server, TCPSyn, 1, 0)
+			}
+			attacker := netip.MustParseAddrPort("203.0.113.9:1")
+			for k := range 5000 {
+				b.show(attacker, netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(k % 40)}), uint16(2000+k)), flags, 1, 1)
+			}
+			n := &b.inst.tcp.n
+			if n.flows.Load() != 120 || n.evictedSource.Load() != 4900 || n.evicted.Load() != 0 {
+				t.Errorf("%d flows, %d evicted from the source, %d others", n.flows.Load(), n.evictedSource.Load(), n.evicted.Load())
+			}
+		})
 	}
 }
 
