@@ -63,9 +63,10 @@ type Socket struct {
 	local   atomic.Pointer[netip.AddrPort]
 	sockets *sockets
 
-	mu     sync.Mutex
-	users  int  // runs of points, guarded by mu
-	closed bool // guarded by mu
+	mu       sync.Mutex
+	users    int  // runs of points, guarded by mu
+	admitted bool // guarded by mu: SocketCreate has let it pass
+	closed   bool // guarded by mu
 }
 
 // Local returns the socket's own address and port. It is not valid before the socket is bound, as at SocketCreate of those
@@ -160,10 +161,14 @@ func (s *sockets) admit(socket *Socket) error {
 		s.create.RunIf(0, &c, socket)
 		err = c.Status
 	}
-	if err != nil {
-		socket.mu.Lock()
-		socket.closed = true // without SocketClose
-		socket.mu.Unlock()
+	socket.mu.Lock()
+	socket.admitted = err == nil
+	ended := socket.closed              // by sockets.close meanwhile, which has left SocketClose to us
+	socket.closed = ended || err != nil // if err, without SocketClose
+	socket.mu.Unlock()
+	if ended && err == nil {
+		socket.end()
+		err = net.ErrClosed
 	}
 	socket.leave()
 	return err
@@ -192,7 +197,7 @@ func (s *Socket) sending(b []byte, to netip.AddrPort) error {
 	return nil
 }
 
-// run runs a point, unless the socket is closed.
+// run runs a point. If the socket is closed, or just being closed, the error is net.ErrClosed: nothing gets past the hooks.
 func (s *Socket) run(p *hhook.Point, b []byte, remote netip.AddrPort) error {
 	s.mu.Lock()
 	closed := s.closed
@@ -201,7 +206,7 @@ func (s *Socket) run(p *hhook.Point, b []byte, remote netip.AddrPort) error {
 	}
 	s.mu.Unlock()
 	if closed {
-		return nil // the call itself finds out
+		return net.ErrClosed
 	}
 	defer s.leave()
 	c := SocketContext{Socket: s, Bytes: b, Remote: remote}
@@ -212,20 +217,24 @@ func (s *Socket) run(p *hhook.Point, b []byte, remote netip.AddrPort) error {
 // close runs SocketClose. The object goes with the last run of a point. Further calls do nothing.
 func (s *Socket) close() {
 	s.mu.Lock()
-	again := s.closed
+	ends := !s.closed && s.admitted // else admit sees to it
 	s.closed = true
-	if !again {
+	if ends {
 		s.users++
 	}
 	s.mu.Unlock()
-	if again {
-		return
+	if ends {
+		s.end()
+		s.leave()
 	}
+}
+
+// end runs SocketClose.
+func (s *Socket) end() {
 	if s.sockets.end.Active() {
 		c := SocketContext{Socket: s, Remote: s.Remote}
 		s.sockets.end.RunIf(0, &c, s)
 	}
-	s.leave()
 }
 
 // leave ends a run of a point.

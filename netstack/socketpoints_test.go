@@ -455,3 +455,87 @@ func TestSocketsEndWithInstance(t *testing.T) {
 		t.Errorf("%d sockets were seen", seen)
 	}
 }
+
+// What is sent and read while a socket is being closed, as by a hook on SocketClose, does not get past the other points.
+func TestSocketUsedWhileItCloses(t *testing.T) {
+	i := newInstance(t, netstack.Config{})
+	client, server, _ := connected(t, i)
+	if _, err := server.Write([]byte("all")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(client, make([]byte, 1)); err != nil { // so that the rest is there, too
+		t.Fatal(err)
+	}
+	watchSockets(t, i, func(id hhook.ID, c *netstack.SocketContext) {
+		if id != netstack.SocketClose || c.Remote.Port() != 80 {
+			return
+		}
+		if n, err := client.Write([]byte("unseen")); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("Write: %d, %v, want net.ErrClosed", n, err)
+		}
+		if n, err := client.Read(make([]byte, 2)); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("Read: %d, %v, want net.ErrClosed", n, err)
+		}
+	})
+	if err := client.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// The instance is closed while a helper makes its data for a new socket: SocketClose runs after SocketCreate, with the data.
+func TestInstanceClosedWhileSocketIsMade(t *testing.T) {
+	i := newInstance(t, netstack.Config{})
+	var others sync.WaitGroup
+	for range 20 {
+		if _, err := i.ListenPacket("udp", "127.0.0.1:0"); err != nil {
+			t.Fatal(err)
+		}
+		others.Add(1)
+	}
+	making, goOn := make(chan struct{}), make(chan struct{})
+	var calls []string
+	point := func(id hhook.ID) hhook.Hook {
+		return hhook.Hook{Type: hhook.Socket, ID: id, Func: khelp.With(func(_ hhook.Call, ready *bool) {
+			calls = append(calls, fmt.Sprint(socketPointNames[id], " ", *ready))
+		})}
+	}
+	_, err := i.Helpers().Load(khelp.Config{
+		Name: "slow", Classes: khelp.Socket,
+		Data: khelp.DataOf[bool]{New: func(ready *bool) error {
+			close(making)
+			<-goOn
+			*ready = true
+			return nil
+		}},
+		Hooks: []hhook.Hook{point(netstack.SocketCreate), point(netstack.SocketClose)},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := i.Points().AddLookup(hhook.Hook{Type: hhook.Socket, ID: netstack.SocketClose, Name: "count", Func: func(c hhook.Call) {
+		if !c.Context.(*netstack.SocketContext).Remote.IsValid() {
+			others.Done()
+		}
+	}}); err != nil {
+		t.Fatal(err)
+	}
+	dialled := make(chan error, 1)
+	go func() {
+		_, err := i.Dial(t.Context(), "udp", "127.0.0.1:9")
+		dialled <- err
+	}()
+	<-making
+	closed := make(chan error, 1)
+	go func() { closed <- i.Close() }()
+	others.Wait() // Close has come to all sockets, or all but the new one
+	close(goOn)
+	if err := <-dialled; !errors.Is(err, net.ErrClosed) {
+		t.Errorf("Dial: %v, want net.ErrClosed", err)
+	}
+	if err := <-closed; err != nil {
+		t.Error(err)
+	}
+	if diff := cmp.Diff([]string{"create true", "close true"}, calls); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
