@@ -37,6 +37,7 @@
 //   - A superpacket is one record, and partly acknowledged it is measured more than once, as there. But nobody can ask a host
 //     behind the router to do without superpackets for the next mark: TSODisabled is set and cleared when the
 //     original would, and says that the next measurement is less exact if the segment behind is a superpacket again.
+//   - An acknowledgment of a block beyond a hole (SACK) is measured although it echoes a segment from before the hole.
 //   - Bytes in flight stand in the place of the congestion window.
 //   - Whether acknowledgments are delayed is guessed once for each acknowledgment, not for each record it passes.
 //

@@ -222,8 +222,8 @@ func (d *Data) acknowledged(c *netstack.TCPContext, tick time.Duration) {
 			moving.pass(r)
 			continue
 		}
-		if !before(r.sequence, point) {
-			break // point lies before the record
+		if !before(r.sequence, point) || !sacked && d.early(c, r) {
+			break // point lies before the record, or it is an earlier transmission's
 		}
 		rtt := since(c.Now, r.at, tick)
 		if d.DelayedAcks == 0 || several || sacked {
@@ -277,14 +277,25 @@ func (d *Data) guessDelayedAcks(c *netstack.TCPContext, r *record) (several bool
 
 // stale reports whether the echoed timestamp says that a later transmission than r was acknowledged.
 func (d *Data) stale(c *netstack.TCPContext, r *record) bool {
-	o := &c.Options
-	if d.TimestampErrors >= maxTimestampErrors || r.flags&recordTimestamp == 0 || !o.HasTimestamp || o.TimestampEcho == 0 {
+	if !d.comparable(c, r) {
 		return false
 	}
+	o := &c.Options
 	if o.TimestampEcho == r.timestamp && r.echo != 0 && before(o.TimestampValue, r.echo) {
 		d.TimestampErrors++ // acknowledged before it was sent, by the receiver's clock
 	}
 	return before(r.timestamp, o.TimestampEcho)
+}
+
+// early reports whether the echoed timestamp says that an earlier transmission than r was acknowledged, one that has no record.
+// A delayed acknowledgment echoes the first of its segments (RFC 7323 section 4.3).
+func (d *Data) early(c *netstack.TCPContext, r *record) bool {
+	return d.DelayedAcks == 0 && d.comparable(c, r) && before(c.Options.TimestampEcho, r.timestamp)
+}
+
+// comparable reports whether the echoed timestamp can be compared with that of r.
+func (d *Data) comparable(c *netstack.TCPContext, r *record) bool {
+	return d.TimestampErrors < maxTimestampErrors && r.flags&recordTimestamp != 0 && c.Options.HasTimestamp && c.Options.TimestampEcho != 0
 }
 
 // newEdge returns the highest edge of a SACK block, if it is higher than all before (RFC 2018).
@@ -321,9 +332,10 @@ func (d *Data) markAcknowledged(c *netstack.TCPContext, rtt time.Duration, offse
 	}
 }
 
-// since returns the time from then to now in whole ticks, with one added.
+// since returns the time from then to now in whole ticks, with one added. Batches of different workers may overlap, so that now
+// may come before then.
 func since(now, then, tick time.Duration) time.Duration {
-	return (now/tick - then/tick + 1) * tick
+	return (max(0, now/tick-then/tick) + 1) * tick
 }
 
 // before compares sequence numbers and timestamps, which wrap (RFC 9293 section 3.4, RFC 7323 section 5.2).

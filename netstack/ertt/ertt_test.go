@@ -196,6 +196,34 @@ func TestMarkIsForced(t *testing.T) {
 	b.want(ertt.Data{MarkedRTT: 8 * ms, BytesInMarkedRTT: 100, MarkedInFlight: 300, BytesInRTT: 200, Flags: ertt.NewMeasurement})
 }
 
+// The first transmission was not seen; its acknowledgment, which comes just after the second, is not measured as that of the
+// second: the shortest time would never be right again.
+func TestFirstTransmissionNotSeen(t *testing.T) {
+	b := newBench(t, ticks)
+	b.send(50, with(payload(1000, 500), 150, 7))
+	b.receive(51, with(ack(1500), 8, 100)) // of what was sent when its sender's clock said 100
+	if b.data.RTT != 0 || b.data.MinRTT != 0 {
+		t.Errorf("RTT %v, min %v; want none", b.data.RTT, b.data.MinRTT)
+	}
+	b.send(60, with(payload(1500, 500), 160, 8))
+	b.receive(80, with(ack(2000), 9, 160))
+	if b.data.RTT != 21*ms || b.data.MinRTT != 21*ms {
+		t.Errorf("RTT %v, min %v; want 21 ms", b.data.RTT, b.data.MinRTT)
+	}
+}
+
+// A worker whose batch began before another one's shows an acknowledgment of what that other has sent since, as receivers send
+// that acknowledge in advance: no time is less than a tick.
+func TestAcknowledgedBeforeItWasSent(t *testing.T) {
+	b := newBench(t, ticks)
+	b.send(50, payload(1000, 500))
+	b.receive(40, ack(1500))
+	b.want(ertt.Data{
+		RTT: ms, MinRTT: ms, MaxRTT: ms, MarkedRTT: ms,
+		BytesInMarkedRTT: 500, MarkedInFlight: 500, BytesInRTT: 500, Flags: ertt.NewMeasurement,
+	})
+}
+
 // While acknowledgments seem to be delayed, those of one segment are not measured, those of several are.
 func TestDelayedAcks(t *testing.T) {
 	b := newBench(t, ticks)

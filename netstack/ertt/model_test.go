@@ -128,7 +128,9 @@ func (m *model) receive(a modelAck) {
 			passed = stale(i)
 		}
 		if !passed {
-			if s.from < point {
+			early := m.data.DelayedAcks == 0 && m.data.TimestampErrors < 10 && s.timestamp >= 0 && a.hasTimestamp && a.echo != 0 &&
+				a.echo < s.timestamp
+			if s.from < point && (sacked || !early) {
 				target = i
 			}
 			break
