@@ -220,7 +220,7 @@ func (f *Interface) setAddresses(table *addressTable) error {
 		i.host.output.settle(resetTime)
 	}
 	i.host.removeAddresses(f, gone)
-	i.host.endSockets(gone) // that came meanwhile; later ones find out themselves (Instance.lostAddress)
+	i.host.endSockets(gone) // that came meanwhile; later ones find out themselves (Instance.checkLocal)
 	i.fib.remove(removed...)
 	i.mirrorRoutes()
 	f.announce(before, f.nicState())

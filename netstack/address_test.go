@@ -5,6 +5,7 @@ package netstack_test
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/netip"
@@ -258,6 +259,42 @@ func TestRemoveAddressEndsDials(t *testing.T) {
 	must(t, r.a.RemoveAddress(a4))
 	if err := <-failed; !errors.Is(err, syscall.ECONNABORTED) && !errors.Is(err, syscall.EADDRNOTAVAIL) {
 		t.Errorf("dial: %v", err)
+	}
+}
+
+// Whoever has no address of a family cannot dial others of it: the loopback interface's is no source for them, and a socket that
+// had it would wait for ever. Between our own addresses all is well.
+func TestDialWithoutAnAddress(t *testing.T) {
+	_, inst := pairOfInstances(t, offloads)
+	f, _ := inst.Interface("cable")
+	must(t, f.RemoveAddress(addr("10.9.0.2")))
+	must(t, f.RemoveAddress(addr("fd09::2")))
+	dial := func(network, address string) error {
+		ctx, cancel := dialer(t)
+		defer cancel()
+		c, err := inst.Dial(ctx, network, address)
+		if err == nil {
+			defer c.Close()
+			return fmt.Errorf("dialled from %v", c.LocalAddr())
+		}
+		return err
+	}
+	for _, route := range []string{"no route", "10.9.0.1/32", "fd09::1/128"} {
+		if route != "no route" {
+			must(t, inst.AddRoute(netstack.Route{Destination: prefix(route), Interface: "cable"}))
+		}
+		for address, network := range map[string]string{
+			"10.9.0.1:80": "tcp", "[fd09::1]:80": "tcp", "10.9.0.1:53": "udp", "[fd09::1]:53": "udp", "10.9.0.1": "ping", "fd09::1": "ping",
+		} {
+			if err := dial(network, address); !errors.Is(err, syscall.EADDRNOTAVAIL) {
+				t.Errorf("%s: %s to %s: %v, want EADDRNOTAVAIL", route, network, address, err)
+			}
+		}
+	}
+	for address, network := range map[string]string{"127.0.0.1:53": "udp", "127.0.0.5:53": "udp", "[::1]:53": "udp", "127.0.0.1": "ping", "::1": "ping"} {
+		if err := dial(network, address); err == nil || !strings.HasPrefix(err.Error(), "dialled") {
+			t.Errorf("%s to %s: %v", network, address, err)
+		}
 	}
 }
 

@@ -29,7 +29,8 @@ const listenBacklog = 1024
 
 // Dial opens a connection from the instance's host stack. network is tcp, tcp4, tcp6, udp, udp4 or udp6; address is an IP
 // address and port, there is no name resolution. The source address is the one that the forwarding table's route to the
-// destination asks for. Errors are *net.OpError and match errnos (syscall.ECONNREFUSED) and net.ErrClosed.
+// destination asks for. Errors are *net.OpError and match errnos (syscall.ECONNREFUSED; syscall.EADDRNOTAVAIL if the instance
+// has no address to dial from) and net.ErrClosed.
 //
 // The networks ping, ping4 and ping6, with an IP address alone, give a ping socket: Write takes an ICMP echo request, whose
 // identifier and checksum the host stack fills in; Read returns the echo replies to it, from the ICMP header on.
@@ -103,6 +104,9 @@ func (i *Instance) connectTCP(ctx context.Context, remote netip.AddrPort) (*tcpC
 		terr = ep.Connect(i.fullAddress(remote))
 	}
 	if _, started := terr.(*tcpip.ErrConnectStarted); started {
+		terr = i.checkLocal(ep, remote.Addr()) // before the wait: nobody answers an address that is not ours
+	}
+	if terr == nil {
 		select {
 		case <-ctx.Done():
 			ep.Abort()
@@ -113,9 +117,6 @@ func (i *Instance) connectTCP(ctx context.Context, remote netip.AddrPort) (*tcpC
 		case <-writable:
 			terr = ep.LastError()
 		}
-	}
-	if terr == nil {
-		terr = i.stillBound(ep)
 	}
 	if terr != nil {
 		ep.Abort()
@@ -151,7 +152,7 @@ func (i *Instance) connectDatagram(transport tcpip.TransportProtocolNumber, remo
 		terr = ep.Connect(i.fullAddress(remote))
 	}
 	if terr == nil {
-		terr = i.stillBound(ep)
+		terr = i.checkLocal(ep, remote.Addr())
 	}
 	if terr != nil {
 		ep.Close()
@@ -196,7 +197,7 @@ func (i *Instance) listenTCP(network string, at netip.AddrPort) (*listener, erro
 	}
 	terr := ep.Listen(listenBacklog)
 	if terr == nil {
-		terr = i.stillBound(ep)
+		terr = i.checkLocal(ep, netip.Addr{})
 	}
 	if terr != nil {
 		ep.Close()
@@ -239,7 +240,7 @@ func (i *Instance) listenUDP(network string, at netip.AddrPort) (*udpConn, error
 	if err != nil {
 		return nil, err
 	}
-	if terr := i.stillBound(ep); terr != nil {
+	if terr := i.checkLocal(ep, netip.Addr{}); terr != nil {
 		ep.Close()
 		return nil, errnoOf(terr)
 	}
@@ -277,14 +278,20 @@ func (i *Instance) bound(transport tcpip.TransportProtocolNumber, network string
 	return ep, nil
 }
 
-// stillBound looks whether the address that a new socket is bound to was taken away meanwhile: RemoveAddress may have
-// looked for the address's sockets just before this one was among them.
-func (i *Instance) stillBound(ep tcpip.Endpoint) tcpip.Error {
+// checkLocal looks whether a new socket can live with the address it has. It is called when the host stack knows the socket:
+// the address may have been taken away meanwhile, and RemoveAddress have looked for the address's sockets just before this one
+// was among them. And the host stack, if it finds no other address for a remote (which listeners have not), takes the
+// loopback interface's, which no packet to another host may have (RFC 1122 section 3.2.1.3).
+func (i *Instance) checkLocal(ep tcpip.Endpoint, remote netip.Addr) tcpip.Error {
 	at, err := ep.GetLocalAddress()
 	if err != nil {
 		return err
 	}
-	if a, _ := netip.AddrFromSlice(at.Addr.AsSlice()); a.IsValid() && !a.IsUnspecified() && !a.IsMulticast() && !i.isLocal(a) {
+	a, _ := netip.AddrFromSlice(at.Addr.AsSlice())
+	switch {
+	case !a.IsValid() || a.IsUnspecified() || a.IsMulticast():
+		return nil
+	case !i.isLocal(a), a.IsLoopback() && remote.IsValid() && !i.isLocal(remote.WithZone("")):
 		return &tcpip.ErrBadLocalAddress{}
 	}
 	return nil
