@@ -175,7 +175,8 @@ func TestLinuxDifferencesAreDocumented(t *testing.T) {
 
 The same packets go through hooknet and through the kernel's own forwarding in the same shape of network (TestConformance in
 integration/): two TUN devices, the test at the other end of both. Of the cases there, these are all that end differently, as
-of Linux 6.18. The kernel's parameters are their defaults, but for forwarding on, reverse path filters off, and no limit on ICMP errors.
+of Linux 6.18. The kernel's parameters are their defaults, but for forwarding on, reverse path filters off, and no limit on
+ICMP errors.
 
 What is said of packets: where they come out, and as what. "forwarded" is the packet as it went in, but for TTL and header
 checksum; an ICMP error is from the address of the interface it comes out of, unless it says otherwise.

@@ -53,8 +53,8 @@
 //
 // # Socket points
 //
-// The sockets of the host stack have hook points of package hhook: created, has received, is to send, closed
-// (socketpoints.go). They stand beside the packet's way: they see what a program sends and receives, not packets.
+// The sockets of the host stack (socket.go, conn.go, datagram.go) have hook points of package hhook: created, has received, is
+// to send, closed (socketpoints.go). They stand beside the packet's way: they see what a program sends and receives, not packets.
 //
 // # Ownership
 //
@@ -65,14 +65,15 @@
 // # Locking
 //
 // The packet path takes no lock: the forwarding table and the lists of hooks, interfaces and addresses are immutable
-// snapshots behind atomic pointers. ICMP errors, whose rate is limited (icmplimit.go), the host stack's queue, and the
-// table of flows, if something is hooked on the TCP points, are the exceptions: docs/adr/0007. So is what tells of a path MTU
-// (pathmtu.go).
+// snapshots behind atomic pointers. The exceptions: ICMP errors, whose rate is limited (icmplimit.go); the host stack's queue,
+// and deliveries to it, since fragments go there one by one (endpoint.go); what tells of a path MTU (pathmtu.go); and the table
+// of flows, if something is hooked on the TCP points (docs/adr/0007).
 // What changes an interface (address.go, link.go) runs under Instance.mu and waits for nobody but a few milliseconds for the
 // host stack's output; whoever waits for hooks to return holds Interface.replacing at most.
 // A flowShard's lock is taken by a worker that holds no other, and is held while the TCP points run.
-// Lock order: Interface.replacing, Instance.mu, a queue's; protocols.mu, icmpLimiter.mu and pathMTUs.mu are held alone; the hook stack's locks and
-// gVisor's are never held when ours are taken.
+// Lock order: Interface.replacing, Instance.mu, a queue's or nicEvents.mu; all others are held alone, but for endpoint.delivering,
+// under which gVisor runs and puts into the host stack's queue. The hook stack's locks are never held when ours are taken, and
+// of gVisor's only those under which it puts into that queue.
 //
 // # What it does not do
 //

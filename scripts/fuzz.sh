@@ -2,7 +2,8 @@
 # Copyright 2026 The hooknet Authors
 # SPDX-License-Identifier: Apache-2.0
 #
-# Runs every fuzz target, one after the other, for T each (default 30s), with the checks of internal/invariant. FUZZ, a regular expression, chooses some.
+# Runs every fuzz target, one after the other, for T each (default 30s), with the checks of internal/invariant. FUZZ, a regular
+# expression, chooses some.
 # What makes a target fail is left in its package's testdata/fuzz, to be committed with the fix.
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -48,7 +48,8 @@
 //
 // # What it does not do
 //
-// It knows no packets and has no points of its own, and makes no per-object data: package khelp does.
+// It knows no packets and has no points of its own (package netstack has those of TCP and of sockets), and makes no per-object
+// data: package khelp does.
 //
 // # Glossary
 //

@@ -45,7 +45,7 @@
 //
 // # What it does not do
 //
-// It makes no objects and runs no points.
+// It makes no objects and runs no points: package netstack does, for TCP flows and sockets.
 //
 // # Glossary
 //
