@@ -99,20 +99,7 @@ func TestFlowAffinity(t *testing.T) {
 			}
 			r := testbed.NewRouter(t, testbed.RouterConfig{Left: link(0), Right: link(1)})
 			address := net.JoinHostPort(testbed.Blue4, fmt.Sprint(serverPort))
-			listener := r.Blue.Listen(t, "tcp", address)
-			var served sync.WaitGroup
-			served.Go(func() {
-				for range flows {
-					conn, err := listener.Accept()
-					if err != nil {
-						return // the test is over
-					}
-					served.Go(func() { // ends with its connection
-						_, _ = io.Copy(conn, conn)
-						_ = conn.Close()
-					})
-				}
-			})
+			echoStreams(t, r.Blue.Listen(t, "tcp", address))
 			var conns []net.Conn
 			for range flows {
 				conn, err := r.Red.Dial(t.Context(), "tcp", address)
@@ -157,8 +144,6 @@ func TestFlowAffinity(t *testing.T) {
 			if least := min(queues[0], queues[1]); stays && len(used) != least {
 				t.Errorf("the connections are on %d queues, want %d: %v", len(used), least, used)
 			}
-			_ = listener.Close()
-			served.Wait()
 		})
 	}
 }

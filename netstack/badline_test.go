@@ -59,7 +59,9 @@ func TestTCPOnABadLine(t *testing.T) {
 	if !bytes.Equal(got, sent) {
 		t.Error("other bytes came back")
 	}
+	flows := 0
 	if err := near.EachFlow(func(client, _ *netstack.FlowEnd) {
+		flows++
 		data, resent := khelp.Get[ertt.Data](client, times.ID()), khelp.Get[resent](client, again.ID())
 		t.Logf("RTT %v, %v to %v; %d segments, %d again", data.RTT, data.MinRTT, data.MaxRTT, client.Segments, resent.segments)
 		if data.MinRTT < 2*bad.Delay || data.MinRTT > data.RTT || data.RTT > data.MaxRTT || data.TimestampErrors > 0 {
@@ -68,7 +70,7 @@ func TestTCPOnABadLine(t *testing.T) {
 		if resent.segments == 0 {
 			t.Error("nothing was sent again")
 		}
-	}); err != nil {
-		t.Error(err)
+	}); err != nil || flows != 1 {
+		t.Errorf("%d flows, %v", flows, err)
 	}
 }

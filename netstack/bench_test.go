@@ -159,7 +159,7 @@ func buildUDP(dst netip.Addr, size int) []byte {
 	if dst.Is4() {
 		header.IPv4(b).Encode(&header.IPv4Fields{TotalLength: uint16(size), TTL: 64, Protocol: 17,
 			SrcAddr: tcpip.AddrFrom4([4]byte{10, 0, 1, 2}), DstAddr: tcpip.AddrFrom4(dst.As4())})
-		header.IPv4(b).SetChecksum(^header.IPv4(b).CalculateChecksum())
+		headerChecksum(b)
 		b = b[:size]
 		header.UDP(b[20:]).Encode(&header.UDPFields{SrcPort: 1, DstPort: 2, Length: uint16(size - 20)})
 		return b
@@ -171,14 +171,19 @@ func buildUDP(dst netip.Addr, size int) []byte {
 	return b
 }
 
+// headerChecksum fills in the header checksum of an IPv4 packet.
+func headerChecksum(b []byte) {
+	header.IPv4(b).SetChecksum(0)
+	header.IPv4(b).SetChecksum(^header.IPv4(b).CalculateChecksum())
+}
+
 // buildTCP builds a TCP superpacket of size bytes in all.
 func buildTCP(dst netip.Addr, size int) ([]byte, packet.Offload) {
 	b := buildUDP(dst, size)
 	o := packet.Offload{Checksum: packet.ChecksumPartial, GSO: packet.GSOTCP4, ChecksumStart: 20, ChecksumOffset: 16, SegmentSize: 1400}
 	if dst.Is4() {
 		b[9] = 6
-		header.IPv4(b).SetChecksum(0)
-		header.IPv4(b).SetChecksum(^header.IPv4(b).CalculateChecksum())
+		headerChecksum(b)
 	} else {
 		b[6] = 6
 		o.GSO, o.ChecksumStart = packet.GSOTCP6, 40

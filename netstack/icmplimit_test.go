@@ -8,8 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"gvisor.dev/gvisor/pkg/tcpip/header"
-
 	"github.com/hooknet/hooknet/packet"
 )
 
@@ -128,8 +126,7 @@ func TestRateOfErrorsAboutWhatWeSend(t *testing.T) {
 		for range 300 {
 			b := buildUDP(netip.MustParseAddr("192.0.2.1"), 64) // there is no route
 			copy(b[12:], netip.MustParseAddr(src).AsSlice())
-			header.IPv4(b).SetChecksum(0)
-			header.IPv4(b).SetChecksum(^header.IPv4(b).CalculateChecksum())
+			headerChecksum(b)
 			p := packet.Get(len(b))
 			if err := p.Fill(b); err != nil {
 				t.Fatal(err)

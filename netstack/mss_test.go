@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"testing"
 
-	"github.com/gopacket/gopacket"
 	"github.com/gopacket/gopacket/layers"
 
 	"github.com/hooknet/hooknet/netstack"
@@ -19,12 +18,10 @@ import (
 // syn builds a segment of a TCP handshake that announces a maximum segment size.
 func syn(t *testing.T, src, dst netip.Addr, ack bool, mss uint16) []byte {
 	t.Helper()
-	l3 := ip(src, dst, 64, layers.IPProtocolTCP)
-	tcp := &layers.TCP{SrcPort: 1234, DstPort: 80, Seq: 1, SYN: true, ACK: ack, Window: 1000, Options: []layers.TCPOption{
-		{OptionType: layers.TCPOptionKindMSS, OptionLength: 4, OptionData: binary.BigEndian.AppendUint16(nil, mss)},
-	}}
-	tcp.SetNetworkLayerForChecksum(l3.(gopacket.NetworkLayer))
-	return serialize(t, l3, tcp)
+	flags := map[bool]string{false: "S", true: "SA"}[ack]
+	return segment(t, netip.AddrPortFrom(src, 1234), netip.AddrPortFrom(dst, 80), flags, 1, 0, 0, layers.TCPOption{
+		OptionType: layers.TCPOptionKindMSS, OptionLength: 4, OptionData: binary.BigEndian.AppendUint16(nil, mss),
+	})
 }
 
 // TestRFC4459ClampMSS: what a handshake may announce is what fits the way in, the way out and the route back.

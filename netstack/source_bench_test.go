@@ -24,8 +24,7 @@ func sourcesOf(b *bench, n int) {
 	for range n {
 		p := append([]byte(nil), dst...)
 		binary.BigEndian.PutUint32(p[12:], 0x0a000000|rng.Uint32N(1<<24))
-		header.IPv4(p).SetChecksum(0)
-		header.IPv4(p).SetChecksum(^header.IPv4(p).CalculateChecksum())
+		headerChecksum(p)
 		b.gen.packets = append(b.gen.packets, p)
 	}
 }
@@ -35,8 +34,7 @@ func optioned(b []byte, options ...byte) []byte {
 	b = slices.Concat(b[:20], options, b[20:])
 	b[0] = byte(0x45 + len(options)/4)
 	binary.BigEndian.PutUint16(b[2:], uint16(len(b)))
-	header.IPv4(b).SetChecksum(0)
-	header.IPv4(b).SetChecksum(^header.IPv4(b).CalculateChecksum())
+	headerChecksum(b)
 	return b
 }
 
@@ -49,8 +47,7 @@ func buildSYN(dst netip.Addr, mss uint16) []byte {
 	b := buildUDP(dst, at+24)
 	b[protocol] = 6
 	if dst.Is4() {
-		header.IPv4(b).SetChecksum(0)
-		header.IPv4(b).SetChecksum(^header.IPv4(b).CalculateChecksum())
+		headerChecksum(b)
 	}
 	header.TCP(b[at:]).Encode(&header.TCPFields{DataOffset: 24, Flags: header.TCPFlagSyn})
 	copy(b[at+20:], []byte{2, 4, byte(mss >> 8), byte(mss)})

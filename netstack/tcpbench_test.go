@@ -46,8 +46,7 @@ func newTCPBench(tb testing.TB, size, flows int) *bench {
 	for k := range flows {
 		s := append([]byte(nil), segment...)
 		s[9] = 6
-		header.IPv4(s).SetChecksum(0)
-		header.IPv4(s).SetChecksum(^header.IPv4(s).CalculateChecksum())
+		headerChecksum(s)
 		tcp := header.TCP(s[20:])
 		tcp.Encode(&header.TCPFields{SrcPort: uint16(1024 + k), DstPort: 443, SeqNum: uint32(k), AckNum: 1, DataOffset: 32, Flags: header.TCPFlagAck})
 		copy(tcp[20:], []byte{1, 1, 8, 10})

@@ -24,7 +24,6 @@ import (
 	"github.com/hooknet/hooknet/hooks/khelp"
 	"github.com/hooknet/hooknet/netstack"
 	"github.com/hooknet/hooknet/packet"
-	"github.com/hooknet/hooknet/tun"
 )
 
 // A clock stands still until it is set.
@@ -315,22 +314,6 @@ func TestWhatRunsTCPPoints(t *testing.T) {
 		"out 1234 PSH|ACK seq 3000 ack 0 len 500 una 1000 nxt 3000")
 }
 
-// joined returns two instances that a cable joins: 10.0.7.1 and 10.0.7.2.
-func joined(t *testing.T) (a, b *netstack.Instance) {
-	t.Helper()
-	ends := [2]tun.Device{}
-	ends[0], ends[1] = tun.Pair(tun.PairConfig{Features: offloads})
-	list := [2]*netstack.Instance{}
-	for k, dev := range ends {
-		i := newInstance(t, netstack.Config{ID: hooks.InstanceID(k + 1)})
-		if _, err := i.AddInterface(dev, netstack.InterfaceConfig{Name: "cable", Addresses: prefixes(fmt.Sprintf("10.0.7.%d/24", k+1))}); err != nil {
-			t.Fatal(err)
-		}
-		list[k] = i
-	}
-	return list[0], list[1]
-}
-
 // transfer sends size bytes from one instance's socket to another's, which sends a byte back when it has them all.
 func transfer(t *testing.T, from, to *netstack.Instance, address string, size int) {
 	t.Helper()
@@ -371,13 +354,13 @@ func transfer(t *testing.T, from, to *netstack.Instance, address string, size in
 // Of a connection that ends here our own end runs the points; between two sockets of one instance both do.
 func TestTerminatedFlow(t *testing.T) {
 	const size = 300000
-	a, b := joined(t)
+	a, b := pairOfInstances(t, offloads)
 	for name, test := range map[string]struct {
 		from, to *netstack.Instance
 		address  string
 	}{
-		"cable": {a, b, "10.0.7.2:80"},
-		"self":  {a, a, "10.0.7.1:80"},
+		"cable": {a, b, "10.9.0.2:80"},
+		"self":  {a, a, "10.9.0.1:80"},
 		"lo":    {b, b, "127.0.0.1:80"},
 		"lo6":   {a, a, "[::1]:80"},
 	} {
