@@ -89,19 +89,23 @@ func (s *Helpers) Create(o *Object, classes Class) error {
 	if len(helpers) == 0 {
 		return nil
 	}
-	slots := make([]slot, helpers[len(helpers)-1].id)
+	made := Object{helpers: s, slots: make([]slot, helpers[len(helpers)-1].id)}
+	missing := helpers
+	defer func() {
+		if len(missing) > 0 { // one has failed, or ends the goroutine
+			made.Destroy()
+			s.release(missing)
+		}
+	}()
 	for i, h := range helpers {
 		data, err := h.create()
-		if err == nil {
-			slots[h.id-1] = slot{h, data}
-			continue
+		if err != nil {
+			return fail("create", h.name, fmt.Errorf("%w: %w", ErrData, err))
 		}
-		made := Object{helpers: s, slots: slots}
-		made.Destroy()
-		s.release(helpers[i:])
-		return fail("create", h.name, fmt.Errorf("%w: %w", ErrData, err))
+		made.slots[h.id-1] = slot{h, data}
+		missing = helpers[i+1:]
 	}
-	o.helpers, o.slots = s, slots
+	*o = made
 	return nil
 }
 

@@ -53,8 +53,9 @@ type Helpers struct {
 	withData atomic.Int32  // helpers that have Data and are loaded
 	panics   atomic.Uint64 // of the functions of helpers
 
-	mu   sync.Mutex
-	list []*Helper // by id, ascending; also those that are being loaded or unloaded
+	mu     sync.Mutex
+	list   []*Helper // by id, ascending; also those that are being loaded or unloaded
+	closed bool
 }
 
 // New returns Helpers, of which there are none yet, whose hooks go to points. logger is told of panics in their functions;
@@ -91,7 +92,8 @@ type attachment struct {
 
 // Load loads a helper (khelp_register_helper): it calls Init, then adds all hooks at one moment or none, and gives data
 // to the objects that are created from then on. A helper that is refused leaves no trace. Errors: hooks.ErrInvalid (no
-// name, data without classes), hooks.ErrExists (the name is taken), that of Init, those of hhook.Points.AddLookup.
+// name, data without classes), hooks.ErrShutdown after Close, hooks.ErrExists (the name is taken), that of Init, those of
+// hhook.Points.AddLookup.
 func (s *Helpers) Load(cfg Config) (*Helper, error) {
 	h := &Helper{helpers: s, name: cfg.Name, classes: cfg.Classes, data: cfg.Data, end: cfg.Destroy}
 	if err := s.admit(h); err != nil {
@@ -104,10 +106,12 @@ func (s *Helpers) Load(cfg Config) (*Helper, error) {
 		}
 	}
 	s.mu.Lock()
-	h.setLoadedLocked(true) // first: an object that is made because of the hooks has data
-	err := h.addLocked(cfg.Hooks...)
-	if err != nil {
-		h.setLoadedLocked(false)
+	err := hooks.ErrShutdown // Close has come in between
+	if !s.closed {
+		h.setLoadedLocked(true) // first: an object that is made because of the hooks has data
+		if err = h.addLocked(cfg.Hooks...); err != nil {
+			h.setLoadedLocked(false)
+		}
 	}
 	s.mu.Unlock()
 	if err != nil {
@@ -124,6 +128,8 @@ func (s *Helpers) admit(h *Helper) error {
 	switch {
 	case h.name == "" || h.data != nil && h.classes == 0:
 		return hooks.ErrInvalid
+	case s.closed:
+		return hooks.ErrShutdown
 	case slices.ContainsFunc(s.list, func(o *Helper) bool { return o.name == h.name }):
 		return hooks.ErrExists
 	}
@@ -160,10 +166,15 @@ func (s *Helpers) ID(name string) (id int, loaded bool) {
 // hhook.Points.Stats.
 func (s *Helpers) Panics() uint64 { return s.panics.Load() }
 
-// Close unloads all helpers, the newest id first. If objects still carry data the error is ErrBusy with names as "helper
-// ertt (objects: 3)", and those helpers stay: Close can be called again. Inside a hook the error is hooks.ErrInHook.
+// Close unloads all helpers, the newest id first, and lets no more be loaded. If objects still carry data the error is ErrBusy with names as "helper
+// ertt (objects: 3)", and those helpers stay: Close can be called again. Inside a hook
+// nothing happens and the error is hooks.ErrInHook.
 func (s *Helpers) Close() error {
+	if hooks.InHook() {
+		return fail("close", "", hooks.ErrInHook)
+	}
 	s.mu.Lock()
+	s.closed = true
 	list := slices.Clone(s.list)
 	s.mu.Unlock()
 	slices.Reverse(list)

@@ -5,6 +5,7 @@ package khelp_test
 
 import (
 	"errors"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -422,4 +423,38 @@ func TestDrainDropUnload(t *testing.T) {
 	young.Destroy()
 	wantNone(t, other.Unload())
 	wantLog(t, &otherLog, "init other, new other, new other, free other, free other, destroy other")
+}
+
+// A constructor that ends its goroutine, as t.Fatal does, is one that has failed: what others made goes, and nobody counts the
+// object for ever.
+func TestConstructorEndsItsGoroutine(t *testing.T) {
+	b := newBench(t)
+	var log []string
+	first := b.load(counting("first", &log))
+	second := b.load(khelp.Config{Name: "second", Classes: khelp.TCP, Data: khelp.DataOf[count]{
+		New: func(*count) error { runtime.Goexit(); return nil },
+	}})
+	var f flow
+	var creator sync.WaitGroup
+	creator.Go(func() { _ = b.helpers.Create(&f.Object, khelp.TCP) })
+	creator.Wait()
+	wantEqual(t, "objects", [2]int{first.Objects(), second.Objects()}, [2]int{})
+	wantEqual(t, "data of the first", f.Data(first.ID()), nil)
+	wantNone(t, second.Unload())
+	wantNone(t, first.Unload())
+}
+
+// Close has unloaded all helpers; nobody would unload one that came later, or whose Init was still running.
+func TestLoadAfterClose(t *testing.T) {
+	b := newBench(t)
+	inits, ends := 0, 0
+	cfg := khelp.Config{Name: "late", Init: func() error { inits++; return nil }, Destroy: func() { ends++ }}
+	early := cfg
+	early.Name, early.Init = "early", func() error { inits++; return b.helpers.Close() }
+	_, err := b.helpers.Load(early)
+	wantError(t, err, hooks.ErrShutdown)
+	_, err = b.helpers.Load(cfg)
+	wantError(t, err, hooks.ErrShutdown)
+	wantEqual(t, "Init and Destroy", [2]int{inits, ends}, [2]int{1, 1})
+	wantNone(t, b.helpers.Close())
 }
