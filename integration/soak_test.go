@@ -27,11 +27,11 @@ import (
 	"github.com/hooknet/hooknet/tun"
 )
 
-// soakTime is how long a soak takes: HOOKNET_SOAK (make soak), else 8 s.
+// soakTime is how long a soak takes: HOOKNET_SOAK (make soak), else 5 s.
 func soakTime(t *testing.T) time.Duration {
 	value := os.Getenv("HOOKNET_SOAK")
 	if value == "" {
-		return 8 * time.Second
+		return 5 * time.Second
 	}
 	d, err := time.ParseDuration(value)
 	if err != nil {

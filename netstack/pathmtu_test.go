@@ -89,11 +89,11 @@ func TestRFC8201_3_PathMTUIsKept(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := newNarrowPath(t, 1300, features)
 			for _, to := range []string{"10.7.2.2:80", "[fd07:2::2]:80"} {
-				first := p.send(t, netip.MustParseAddrPort(to), 10<<20)
+				first := p.send(t, netip.MustParseAddrPort(to), 2<<20)
 				told := p.router.Stats().Made
 				second := p.send(t, netip.MustParseAddrPort(to), 1<<20)
 				s := p.router.Stats()
-				t.Logf("%s: 10 MiB in %v, then 1 MiB in %v; %d too big", to, first, second, s.Drops["too_big"])
+				t.Logf("%s: 2 MiB in %v, then 1 MiB in %v; %d too big", to, first, second, s.Drops["too_big"])
 				if s.Made != told {
 					t.Errorf("%s: the second connection provoked %d errors", to, s.Made-told)
 				}
