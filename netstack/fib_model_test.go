@@ -64,7 +64,7 @@ func TestTableIsTheModels(t *testing.T) {
 		}
 		for step := range 400 {
 			f, _ := inst.Interface([]string{"from", "to"}[rng.IntN(2)])
-			low := [4]byte{10, byte(rng.IntN(2)), byte(rng.IntN(3)), byte(rng.IntN(3) * 64)}
+			low := [4]byte{10, byte(rng.IntN(2)), byte(rng.IntN(3)), byte(rng.IntN(4) * 64)}
 			r := Route{Destination: netip.PrefixFrom(netip.AddrFrom4(low), []int{0, 8, 16, 24, 26}[rng.IntN(5)]).Masked(), Metric: uint32(rng.IntN(3))}
 			if r.Interface = f.Name(); rng.IntN(5) == 0 {
 				r.Type, r.Interface = Blackhole, ""
