@@ -528,11 +528,17 @@ func TestChangesUnderTraffic(t *testing.T) {
 		_ = r.AddRoute(netstack.Route{Destination: prefix("10.0.2.2/32"), Interface: "a"})
 		_ = r.RemoveRoute(prefix("10.0.2.2/32"), 0)
 	})
-	time.AfterFunc(300*time.Millisecond, func() { close(stop) })
+	time.Sleep(300 * time.Millisecond)
+	happened := func(s netstack.Stats) bool {
+		return s.Drops["interface_down"]+s.Drops["no_route"] > 0 && s.Forwarded > 0 && s.Delivered > 0
+	}
+	for deadline := time.Now().Add(10 * time.Second); !happened(r.Stats()) && time.Now().Before(deadline); {
+		time.Sleep(time.Millisecond) // a busy machine: some of the goroutines have not had their turn
+	}
+	close(stop)
 	workers.Wait()
 	must(t, r.b.SetUp(true))
-	s := r.settled(1)
-	if s.Drops["interface_down"]+s.Drops["no_route"] == 0 || s.Forwarded == 0 || s.Delivered == 0 {
+	if s := r.settled(1); !happened(s) {
 		t.Errorf("nothing much happened: %+v", s)
 	}
 }
