@@ -198,6 +198,26 @@ func TestHookEndsItsGoroutine(t *testing.T) {
 	r.right.receive()
 }
 
+// It does not cost the device its reader either.
+func TestHookEndsTheReader(t *testing.T) {
+	r := newRouter(t, netstack.Config{})
+	register(t, r.Instance, packet.Inet, packet.Forwarding, packet.Hook{Name: "goexit", Func: func(c *packet.Context) hooks.Verdict {
+		if c.Packet.TTL() == 13 {
+			runtime.Goexit()
+		}
+		return hooks.Accept
+	}})
+	for _, ttl := range []uint8{64, 13, 13, 64} {
+		r.left.send(udp(t, left4, right4, ttl, nil))
+		if ttl == 64 {
+			r.right.receive()
+		}
+	}
+	if s := r.settled(4); s.Forwarded != 2 || s.Drops["panic"] != 2 {
+		t.Errorf("stats: %+v", s)
+	}
+}
+
 // A superpacket that a hook makes at PHYSICAL_OUT is cut for a device that takes none, as FuzzIngest found.
 func TestSuperpacketMadeAtPhysicalOut(t *testing.T) {
 	r := newRouter(t, netstack.Config{})

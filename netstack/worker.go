@@ -37,6 +37,7 @@ type worker struct {
 	origin   *hooks.Handle     // of the injected packet that is being carried: this hook is passed over
 	sender   *datagramEndpoint // socket that sent the packet that is being carried, if it wants to know
 	batch    [batchSize]*packet.Packet
+	read     int              // how many of batch have been read and not all carried yet
 	free     []*packet.Packet // finished packets, to read into again
 	keep     int              // how many of them; a worker that does not read keeps none
 
@@ -62,23 +63,40 @@ func (i *Instance) newWorker(queue int) *worker {
 
 // readLoop carries packets from one device queue until the device is closed or gone.
 func (w *worker) readLoop(in *Interface, from *link) {
-	defer w.releaseAll()
-	defer w.leave() // if a hook ends the goroutine
+	ended := false
+	defer func() {
+		if ended {
+			w.releaseAll()
+			return
+		}
+		// A hook has ended the goroutine (runtime.Goexit, as t.Fatal does): what it had in its hands is lost, no more.
+		defer from.goroutines.Go(func() { w.readLoop(in, from) })
+		w.inst.stats.dropped(hooks.ReasonPanic)
+		w.flush()
+	}()
 	w.keep = batchSize
 	for {
-		w.refill()
-		n, err := from.dev.Read(w.queue, w.batch[:])
-		w.n.received += uint64(n)
-		bytes := 0
+		var err error
+		if w.read == 0 {
+			w.refill()
+			w.read, err = from.dev.Read(w.queue, w.batch[:])
+			w.n.received += uint64(w.read)
+		}
+		n, bytes := w.read, 0
 		for k, p := range w.batch[:n] {
+			if p == nil {
+				continue // it has been carried
+			}
 			w.batch[k] = nil
 			bytes += p.Len()
 			w.ingress(in, p)
 		}
+		w.read = 0
 		w.flush()
 		in.stats.rxPackets.Add(uint64(n))
 		in.stats.rxBytes.Add(uint64(bytes))
 		if err != nil {
+			ended = true
 			in.lostDevice(from, err)
 			return
 		}
