@@ -15,13 +15,7 @@ import (
 // Family returns [Inet] or [Inet6].
 func (p *Packet) Family() Family {
 	p.check()
-	switch p.version {
-	case 4:
-		return Inet
-	case 6:
-		return Inet6
-	}
-	return 0
+	return p.family
 }
 
 // Version returns the IP version, 4 or 6.

@@ -53,9 +53,10 @@ type Packet struct {
 
 // parsed is what Parse found. Its zero value means: not parsed.
 type parsed struct {
-	version        uint8 // 4 or 6, 0 not parsed
-	headerLen      uint8 // of the fixed header with IPv4 options
-	protocol       uint8 // of what begins at transport
+	version        uint8  // 4 or 6, 0 not parsed
+	family         Family // as version says
+	headerLen      uint8  // of the fixed header with IPv4 options
+	protocol       uint8  // of what begins at transport
 	flags          flags
 	transport      uint16 // where the transport header or a later fragment's payload begins
 	fragmentOffset uint16 // in bytes
