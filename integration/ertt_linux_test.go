@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -68,28 +67,6 @@ func TestERTTAgainstKernel(t *testing.T) {
 			})
 		})
 	}
-}
-
-// echoStreams answers what comes with the same, until the end of the test.
-func echoStreams(t *testing.T, l net.Listener) {
-	t.Helper()
-	var clients sync.WaitGroup
-	clients.Go(func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			clients.Go(func() { // ends with the client
-				_, _ = io.Copy(c, c)
-				_ = c.Close()
-			})
-		}
-	})
-	t.Cleanup(func() {
-		_ = l.Close()
-		clients.Wait()
-	})
 }
 
 func exchangeBytes(t *testing.T, c net.Conn, n int) {

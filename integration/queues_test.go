@@ -166,3 +166,25 @@ func exchange(t *testing.T, conns []net.Conn, n int) {
 	}
 	wg.Wait()
 }
+
+// echoStreams answers what comes with the same, until the end of the test.
+func echoStreams(t *testing.T, l net.Listener) {
+	t.Helper()
+	var clients sync.WaitGroup
+	clients.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			clients.Go(func() { // ends with the client
+				_, _ = io.Copy(c, c)
+				_ = c.Close()
+			})
+		}
+	})
+	t.Cleanup(func() {
+		_ = l.Close()
+		clients.Wait()
+	})
+}
