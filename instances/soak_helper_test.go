@@ -25,7 +25,7 @@ type soakHelper struct{ made, freed, calls, destroyed atomic.Int64 }
 // config returns a helper on both TCP points. hook is called for each call with the number of those before.
 func (s *soakHelper) config(name string, hook func(calls int64)) khelp.Config {
 	type data struct{ calls int64 } // calls for one flow do not overlap: the race detector watches
-	call := khelp.With(func(_ hhook.Call, d *data) {
+	call := khelp.With(func(_ *hhook.Call, d *data) {
 		d.calls++
 		hook(s.calls.Add(1))
 	})

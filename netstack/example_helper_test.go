@@ -25,7 +25,7 @@ var countResent = khelp.Config{
 	Name:    "resent",
 	Classes: khelp.TCP,
 	Data:    khelp.DataOf[resent]{},
-	Hooks: []hhook.Hook{{Type: hhook.TCP, ID: netstack.TCPEstablishedOut, Func: khelp.With(func(c hhook.Call, data *resent) {
+	Hooks: []hhook.Hook{{Type: hhook.TCP, ID: netstack.TCPEstablishedOut, Func: khelp.With(func(c *hhook.Call, data *resent) {
 		if segment := c.Context.(*netstack.TCPContext); segment.Retransmission {
 			data.segments++
 			data.bytes += segment.Length

@@ -317,7 +317,7 @@ func TestRefusedFlow(t *testing.T) {
 	})
 	defer b.close(t)
 	ran := 0
-	if _, err := b.inst.tcp.out.Add(hhook.Hook{Name: "ran", Func: func(hhook.Call) { ran++ }}); err != nil {
+	if _, err := b.inst.tcp.out.Add(hhook.Hook{Name: "ran", Func: func(*hhook.Call) { ran++ }}); err != nil {
 		t.Fatal(err)
 	}
 	client, server := flowID{1, 1000}.ends()
@@ -346,7 +346,7 @@ func TestFlowMemory(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer inst.Close()
-	if _, err := inst.Points().AddLookup(hhook.Hook{Type: hhook.TCP, ID: TCPEstablishedIn, Name: "noop", Func: func(hhook.Call) {}}); err != nil {
+	if _, err := inst.Points().AddLookup(hhook.Hook{Type: hhook.TCP, ID: TCPEstablishedIn, Name: "noop", Func: func(*hhook.Call) {}}); err != nil {
 		t.Fatal(err)
 	}
 	b := &tableBench{inst: inst, w: inst.newWorker(0)}

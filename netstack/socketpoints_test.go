@@ -32,7 +32,7 @@ func watchSockets(t *testing.T, i *netstack.Instance, before func(id hhook.ID, c
 	var mu sync.Mutex
 	var lines []string
 	for id, name := range socketPointNames {
-		attachments, err := i.Points().AddLookup(hhook.Hook{Type: hhook.Socket, ID: id, Name: "watch", Func: func(call hhook.Call) {
+		attachments, err := i.Points().AddLookup(hhook.Hook{Type: hhook.Socket, ID: id, Name: "watch", Func: func(call *hhook.Call) {
 			c := call.Context.(*netstack.SocketContext)
 			if before != nil {
 				before(id, c)
@@ -335,7 +335,7 @@ func TestSocketHelper(t *testing.T) {
 		},
 	}
 	for id := range socketPointNames {
-		cfg.Hooks = append(cfg.Hooks, hhook.Hook{Type: hhook.Socket, ID: id, Func: khelp.With(func(_ hhook.Call, c *count) {
+		cfg.Hooks = append(cfg.Hooks, hhook.Hook{Type: hhook.Socket, ID: id, Func: khelp.With(func(_ *hhook.Call, c *count) {
 			mu.Lock()
 			defer mu.Unlock()
 			c.calls++
@@ -387,7 +387,7 @@ func TestSocketClosedInsideHook(t *testing.T) {
 	_, err := i.Helpers().Load(khelp.Config{
 		Name: "closer", Classes: khelp.Socket,
 		Data: khelp.DataOf[data]{New: func(d *data) error { d.live = true; return nil }, Free: func(d *data) { d.live = false }},
-		Hooks: []hhook.Hook{{Type: hhook.Socket, ID: netstack.SocketSend, Func: khelp.With(func(_ hhook.Call, d *data) {
+		Hooks: []hhook.Hook{{Type: hhook.Socket, ID: netstack.SocketSend, Func: khelp.With(func(_ *hhook.Call, d *data) {
 			if err := conn.Close(); err != nil {
 				t.Error(err)
 			}
@@ -502,7 +502,7 @@ func TestInstanceClosedWhileSocketIsMade(t *testing.T) {
 	making, goOn := make(chan struct{}), make(chan struct{})
 	var calls []string
 	point := func(id hhook.ID) hhook.Hook {
-		return hhook.Hook{Type: hhook.Socket, ID: id, Func: khelp.With(func(_ hhook.Call, ready *bool) {
+		return hhook.Hook{Type: hhook.Socket, ID: id, Func: khelp.With(func(_ *hhook.Call, ready *bool) {
 			calls = append(calls, fmt.Sprint(socketPointNames[id], " ", *ready))
 		})}
 	}
@@ -519,7 +519,7 @@ func TestInstanceClosedWhileSocketIsMade(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := i.Points().AddLookup(hhook.Hook{Type: hhook.Socket, ID: netstack.SocketClose, Name: "count", Func: func(c hhook.Call) {
+	if _, err := i.Points().AddLookup(hhook.Hook{Type: hhook.Socket, ID: netstack.SocketClose, Name: "count", Func: func(c *hhook.Call) {
 		if !c.Context.(*netstack.SocketContext).Remote.IsValid() {
 			others.Done()
 		}

@@ -23,11 +23,11 @@ func countingHelper() khelp.Config {
 	return khelp.Config{
 		Name: "count", Classes: khelp.TCP, Data: khelp.DataOf[tcpCount]{},
 		Hooks: []hhook.Hook{
-			{Type: hhook.TCP, ID: TCPEstablishedIn, Func: khelp.With(func(c hhook.Call, n *tcpCount) {
+			{Type: hhook.TCP, ID: TCPEstablishedIn, Func: khelp.With(func(c *hhook.Call, n *tcpCount) {
 				n.in++
 				n.acked += uint64(c.Context.(*TCPContext).Acked)
 			})},
-			{Type: hhook.TCP, ID: TCPEstablishedOut, Func: khelp.With(func(c hhook.Call, n *tcpCount) {
+			{Type: hhook.TCP, ID: TCPEstablishedOut, Func: khelp.With(func(c *hhook.Call, n *tcpCount) {
 				n.out++
 				if c.Context.(*TCPContext).Retransmission {
 					n.retransmitted++
@@ -88,7 +88,7 @@ func (b *bench) load(tb testing.TB, name string) {
 	case "noop":
 		cfg.Data = nil
 		for k := range cfg.Hooks {
-			cfg.Hooks[k].Func = func(hhook.Call) {}
+			cfg.Hooks[k].Func = func(*hhook.Call) {}
 		}
 	}
 	if _, err := b.inst.Helpers().Load(cfg); err != nil {

@@ -68,7 +68,7 @@ func newRecorder(t testing.TB, i *netstack.Instance) *recorder {
 	t.Helper()
 	r := &recorder{}
 	point := func(id hhook.ID, f func(c *netstack.TCPContext, data *tally)) hhook.Hook {
-		return hhook.Hook{Type: hhook.TCP, ID: id, Func: khelp.With(func(c hhook.Call, data *tally) {
+		return hhook.Hook{Type: hhook.TCP, ID: id, Func: khelp.With(func(c *hhook.Call, data *tally) {
 			context := c.Context.(*netstack.TCPContext)
 			if c.Object != context.Flow || c.Type != hhook.TCP || c.ID != id {
 				t.Errorf("called with %+v", c)
@@ -420,7 +420,7 @@ func TestFlowCallsDoNotOverlap(t *testing.T) {
 	r := newRouter(t, netstack.Config{})
 	type data struct{ calls, inside int }
 	var total atomic.Int64
-	call := khelp.With(func(c hhook.Call, d *data) {
+	call := khelp.With(func(c *hhook.Call, d *data) {
 		d.inside++
 		if d.inside != 1 {
 			t.Error("two calls for one flow")
@@ -499,7 +499,7 @@ func TestFlowCallsDoNotOverlap(t *testing.T) {
 func TestFlowsInsideAHook(t *testing.T) {
 	r := newRouter(t, netstack.Config{})
 	other, err := r.Helpers().Load(khelp.Config{Name: "other", Hooks: []hhook.Hook{{
-		Type: hhook.TCP, ID: netstack.TCPEstablishedOut, Func: func(hhook.Call) {},
+		Type: hhook.TCP, ID: netstack.TCPEstablishedOut, Func: func(*hhook.Call) {},
 	}}})
 	if err != nil {
 		t.Fatal(err)
@@ -532,7 +532,7 @@ func TestFlowsInsideAHook(t *testing.T) {
 			New:  func(*int) error { <-loaded; counted(); return nil },
 			Free: func(*int) { counted() },
 		},
-		Hooks: []hhook.Hook{{Type: hhook.TCP, ID: netstack.TCPEstablishedOut, Func: func(hhook.Call) { counted() }}},
+		Hooks: []hhook.Hook{{Type: hhook.TCP, ID: netstack.TCPEstablishedOut, Func: func(*hhook.Call) { counted() }}},
 	})
 	close(loaded)
 	if err != nil {

@@ -31,7 +31,7 @@ func TestTCPPointsOfInstance(t *testing.T) {
 	}
 	ended := false
 	if _, err := i.Helpers().Load(khelp.Config{Name: "mine", Destroy: func() { ended = true }, Hooks: []hhook.Hook{
-		{Type: hhook.TCP, ID: netstack.TCPEstablishedOut, Func: func(hhook.Call) {}},
+		{Type: hhook.TCP, ID: netstack.TCPEstablishedOut, Func: func(*hhook.Call) {}},
 	}}); err != nil {
 		t.Error(err)
 	}

@@ -71,7 +71,7 @@
 //	HHOOKS_RUN_LOOKUP_IF(9)           hhook.Points.RunLookupIf
 //	struct hhook_head                 hhook.Point
 //	struct hookinfo                   hhook.Hook
-//	hhook_func_t                      hhook.Func, whose arguments are an hhook.Call
+//	hhook_func_t                      hhook.Func, whose arguments are those in an *hhook.Call
 //	HHOOK_WAITOK                      hhook.WaitOK
 //	HHOOK_NOWAIT                      hhook.NoWait
 //	HHOOK_HEADISINVNET                hhook.InInstance

@@ -17,7 +17,7 @@ func Example() {
 	if err != nil {
 		panic(err)
 	}
-	hook, err := point.Add(hhook.Hook{Name: "lengths", Func: func(c hhook.Call) {
+	hook, err := point.Add(hhook.Hook{Name: "lengths", Func: func(c *hhook.Call) {
 		fmt.Println(c.Type, c.ID, c.Context.(*segment).length)
 	}})
 	if err != nil {
@@ -33,7 +33,7 @@ func Example() {
 // A hook that is added by look-up waits for its point.
 func ExamplePoints_AddLookup() {
 	points := hhook.New(hhook.Config{Instance: 1})
-	list, err := points.AddLookup(hhook.Hook{Type: hhook.Socket, ID: 1, Name: "early", Func: func(hhook.Call) { fmt.Println("called") }})
+	list, err := points.AddLookup(hhook.Hook{Type: hhook.Socket, ID: 1, Name: "early", Func: func(*hhook.Call) { fmt.Println("called") }})
 	if err != nil {
 		panic(err)
 	}

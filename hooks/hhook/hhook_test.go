@@ -25,7 +25,7 @@ type segment struct{ met []string }
 
 // marking returns a hook on tcp/0 that writes its name on the segment.
 func marking(name string) hhook.Hook {
-	return hhook.Hook{Type: hhook.TCP, Name: name, Func: func(c hhook.Call) {
+	return hhook.Hook{Type: hhook.TCP, Name: name, Func: func(c *hhook.Call) {
 		s := c.Context.(*segment)
 		s.met = append(s.met, name)
 	}}
@@ -192,7 +192,7 @@ func (o object) Data(helper int) any {
 func TestCase112_HookIsSkippedWithoutData(t *testing.T) {
 	p := newPoint(t, newPoints(), 5)
 	var calls []hhook.Call
-	record := func(c hhook.Call) { calls = append(calls, c) }
+	record := func(c *hhook.Call) { calls = append(calls, *c) }
 	add(t, p, hhook.Hook{Name: "needs", Func: record, UserData: "u", Helper: 2})
 	p.RunIf(0, nil, nil)
 	p.RunIf(0, nil, object{})
@@ -235,8 +235,8 @@ func TestCase117_NothingHookedCostsNothing(t *testing.T) {
 	}
 	cost("empty")
 	calls := 0
-	add(t, p, hhook.Hook{Name: "a", Func: func(hhook.Call) { calls++ }})
-	add(t, p, hhook.Hook{Name: "skipped", Func: func(hhook.Call) { calls += 1e6 }, Helper: 1})
+	add(t, p, hhook.Hook{Name: "a", Func: func(*hhook.Call) { calls++ }})
+	add(t, p, hhook.Hook{Name: "skipped", Func: func(*hhook.Call) { calls += 1e6 }, Helper: 1})
 	cost("two hooks")
 	wantEqual(t, "calls", calls, 2002)
 }
@@ -250,7 +250,7 @@ func TestAddLookupIsAllOrNothing(t *testing.T) {
 		want error
 	}{
 		"taken": {marking("b"), hooks.ErrExists}, "twice": {marking("a"), hooks.ErrExists},
-		"no type": {hhook.Hook{Name: "c", Func: func(hhook.Call) {}}, hooks.ErrInvalid},
+		"no type": {hhook.Hook{Name: "c", Func: func(*hhook.Call) {}}, hooks.ErrInvalid},
 		"no name": {marking(""), hooks.ErrInvalid}, "no function": {hhook.Hook{Type: hhook.TCP, Name: "c"}, hooks.ErrInvalid},
 	} {
 		_, err := s.AddLookup(marking("a"), bad.hook)
@@ -285,7 +285,7 @@ func TestFlags(t *testing.T) {
 func TestPanicIsCaughtAndCounted(t *testing.T) {
 	s := newPoints()
 	p := newPoint(t, s, 0)
-	add(t, p, hhook.Hook{Name: "bad", Func: func(hhook.Call) { panic("x") }})
+	add(t, p, hhook.Hook{Name: "bad", Func: func(*hhook.Call) { panic("x") }})
 	add(t, p, marking("good"))
 	wantEqual(t, "met in the run that panics", run(p), "")
 	wantEqual(t, "met after", run(p), "good")
@@ -298,7 +298,7 @@ func TestWhatWaitsIsRefusedInAHook(t *testing.T) {
 	s := newPoints()
 	p := newPoint(t, s, 0)
 	var a *hhook.Attachment
-	a = add(t, p, hhook.Hook{Name: "a", Func: func(hhook.Call) {
+	a = add(t, p, hhook.Hook{Name: "a", Func: func(*hhook.Call) {
 		for _, err := range []error{a.Remove(), p.Remove("a"), s.RemoveLookup(hhook.TCP, 0, "a"), p.Deregister(), s.Deregister(hhook.TCP, 0), s.Close()} {
 			wantError(t, err, hooks.ErrInHook, syscall.EDEADLK)
 		}
@@ -344,7 +344,7 @@ func TestConcurrentChanges(t *testing.T) {
 			for range 200 {
 				removed := false // a call after Remove is a data race
 				h := marking(strings.Repeat("x", worker+1))
-				h.Func = func(hhook.Call) {
+				h.Func = func(*hhook.Call) {
 					if removed {
 						t.Error("called after Remove")
 					}
@@ -384,7 +384,7 @@ func TestVisitor(t *testing.T) {
 		t.Error("something is hooked")
 	}
 	var calls []hhook.Call
-	a, err := p.Add(hhook.Hook{Name: "a", UserData: "mine", Func: func(c hhook.Call) { calls = append(calls, c) }})
+	a, err := p.Add(hhook.Hook{Name: "a", UserData: "mine", Func: func(c *hhook.Call) { calls = append(calls, *c) }})
 	if err != nil {
 		t.Fatal(err)
 	}

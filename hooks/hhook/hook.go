@@ -80,7 +80,8 @@ type Object interface {
 	Data(helper int) any
 }
 
-// A Call is what a hook is called with: the arguments of the original's hhook_func_t. Each hook gets a copy of its own.
+// A Call is what a hook is called with: the arguments of the original's hhook_func_t. It belongs to who runs the point: a hook
+// only reads it, and keeps a copy if it must.
 type Call struct {
 	Type Type
 	ID   ID
@@ -97,7 +98,7 @@ type Call struct {
 
 // A Func is called for every run of its point, from many goroutines at the same time. It should not block. It may use
 // the whole API of this package, but for what waits for running hooks.
-type Func func(c Call)
+type Func func(c *Call)
 
 // A Hook is what is added to a point (struct hookinfo). Adding copies it.
 type Hook struct {
@@ -118,17 +119,26 @@ func (h *Hook) key() key { return key{h.Type, h.ID} }
 
 func (h *Hook) valid() bool { return h.Name != "" && h.Func != nil && h.Helper >= 0 }
 
-// call is what the hook is on the event below.
-func (h *Hook) call(c *Call) hooks.Verdict {
-	var data any
-	if h.Helper != 0 {
-		if c.Object == nil {
-			return hooks.Accept
-		}
-		if data = c.Object.Data(h.Helper); data == nil {
+// called returns what the hook is on the event below.
+func (h *Hook) called() func(*Call) hooks.Verdict {
+	f, userData, helper := h.Func, h.UserData, h.Helper
+	if helper == 0 {
+		return func(c *Call) hooks.Verdict {
+			c.UserData, c.ObjectData = userData, nil
+			f(c)
 			return hooks.Accept
 		}
 	}
-	h.Func(Call{c.Type, c.ID, h.UserData, c.Context, data, c.Object})
-	return hooks.Accept
+	return func(c *Call) hooks.Verdict {
+		if c.Object == nil {
+			return hooks.Accept
+		}
+		data := c.Object.Data(helper)
+		if data == nil {
+			return hooks.Accept
+		}
+		c.UserData, c.ObjectData = userData, data
+		f(c)
+		return hooks.Accept
+	}
 }

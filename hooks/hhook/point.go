@@ -74,10 +74,8 @@ func (v *Visitor) Active() bool { return v.visitor.Active() }
 
 // RunIf is [Point.RunIf], and does not leave the list of hooks. It sees what has changed since the last run.
 func (v *Visitor) RunIf(context any, object Object) {
-	if v.visitor.Active() {
-		v.call.Context, v.call.Object = context, object
-		v.visitor.Run(v.call)
-	}
+	v.call.Context, v.call.Object = context, object
+	v.visitor.Run(v.call)
 }
 
 // Leave ends the visit, and counts its runs. Outside of one it does nothing.
@@ -223,7 +221,7 @@ func (a *Attachment) Remove() error {
 
 // attach puts the hook on p, where its name is free. points.mu is held.
 func (a *Attachment) attach(p *Point) {
-	handle, err := p.event.Register(hooks.Hook[*Call]{Name: a.hook.Name, Func: a.hook.call})
+	handle, err := p.event.Register(hooks.Hook[*Call]{Name: a.hook.Name, Func: a.hook.called()})
 	if err != nil {
 		panic(err) // cannot be: admit has looked at all that Register refuses
 	}

@@ -40,8 +40,8 @@ func (d DataOf[T]) destroy(data any) {
 }
 
 // With returns a hook's function that calls f with the data of its helper on the object, which must be a T.
-func With[T any](f func(c hhook.Call, data *T)) hhook.Func {
-	return func(c hhook.Call) { f(c, c.ObjectData.(*T)) }
+func With[T any](f func(c *hhook.Call, data *T)) hhook.Func {
+	return func(c *hhook.Call) { f(c, c.ObjectData.(*T)) }
 }
 
 // Get returns the data that the helper with this id has on the object (khelp_get_osd(9)). It is nil if there is none,

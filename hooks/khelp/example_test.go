@@ -27,7 +27,7 @@ func Example() {
 		Name:    "sum",
 		Classes: khelp.TCP,
 		Data:    khelp.DataOf[sum]{Free: func(s *sum) { fmt.Println("in the end", s.bytes) }},
-		Hooks: []hhook.Hook{{Type: hhook.TCP, ID: 1, Func: khelp.With(func(c hhook.Call, s *sum) {
+		Hooks: []hhook.Hook{{Type: hhook.TCP, ID: 1, Func: khelp.With(func(c *hhook.Call, s *sum) {
 			s.bytes += c.Context.(*segment).length
 		})}},
 	})

@@ -74,7 +74,7 @@ func counting(name string, log *[]string) khelp.Config {
 		},
 		Init:    func() error { note("init"); return nil },
 		Destroy: func() { note("destroy") },
-		Hooks:   []hhook.Hook{{Type: hhook.TCP, Func: khelp.With(func(_ hhook.Call, data *count) { data.runs++ })}},
+		Hooks:   []hhook.Hook{{Type: hhook.TCP, Func: khelp.With(func(_ *hhook.Call, data *count) { data.runs++ })}},
 	}
 }
 
@@ -195,11 +195,11 @@ func TestCase115_FailedLoadLeavesNoTrace(t *testing.T) {
 	b := newBench(t)
 	second, err := b.points.Register(hhook.TCP, 1, 0)
 	wantNone(t, err)
-	_, err = second.Add(hhook.Hook{Name: "h", Func: func(hhook.Call) {}})
+	_, err = second.Add(hhook.Hook{Name: "h", Func: func(*hhook.Call) {}})
 	wantNone(t, err)
 	var log []string
 	cfg := counting("h", &log)
-	cfg.Hooks = append(cfg.Hooks, hhook.Hook{Type: hhook.TCP, ID: 1, Func: func(hhook.Call) {}})
+	cfg.Hooks = append(cfg.Hooks, hhook.Hook{Type: hhook.TCP, ID: 1, Func: func(*hhook.Call) {}})
 	_, err = b.helpers.Load(cfg)
 	wantError(t, err, hooks.ErrExists, syscall.EEXIST)
 	wantEqual(t, "hooks ever on the first point", b.points.Stats().Families[0].Events[0].HooksAdded, uint64(0))
@@ -278,7 +278,7 @@ func TestClasses(t *testing.T) {
 	var log []string
 	h := b.load(counting("tcp", &log))
 	runs := 0
-	b.load(khelp.Config{Name: "plain", Hooks: []hhook.Hook{{Type: hhook.TCP, Func: func(hhook.Call) { runs++ }}}})
+	b.load(khelp.Config{Name: "plain", Hooks: []hhook.Hook{{Type: hhook.TCP, Func: func(*hhook.Call) { runs++ }}}})
 	f := &flow{}
 	wantNone(t, b.helpers.Create(&f.Object, khelp.Socket))
 	b.point.RunIf(0, nil, f)
@@ -292,7 +292,7 @@ func TestReadAnothersData(t *testing.T) {
 	var log []string
 	b.load(counting("first", &log))
 	var seen []int
-	b.load(khelp.Config{Name: "second", Hooks: []hhook.Hook{{Type: hhook.TCP, Func: func(c hhook.Call) {
+	b.load(khelp.Config{Name: "second", Hooks: []hhook.Hook{{Type: hhook.TCP, Func: func(c *hhook.Call) {
 		if id, loaded := b.helpers.ID("first"); loaded {
 			seen = append(seen, khelp.Get[count](c.Object, id).runs)
 		}
@@ -308,7 +308,7 @@ func TestHooksAtRunTime(t *testing.T) {
 	var log []string
 	h := b.load(counting("h", &log))
 	f := b.create(&flow{})
-	more := hhook.Hook{Type: hhook.TCP, Name: "more", Func: khelp.With(func(_ hhook.Call, c *count) { c.runs += 10 })}
+	more := hhook.Hook{Type: hhook.TCP, Name: "more", Func: khelp.With(func(_ *hhook.Call, c *count) { c.runs += 10 })}
 	wantNone(t, h.AddHook(more))
 	wantError(t, h.AddHook(more), hooks.ErrExists)
 	runs := func() int {
@@ -329,7 +329,7 @@ func TestUnloadInAHookIsRefused(t *testing.T) {
 	b := newBench(t)
 	var h *khelp.Helper
 	calls := 0
-	h = b.load(khelp.Config{Name: "h", Hooks: []hhook.Hook{{Type: hhook.TCP, Func: func(hhook.Call) {
+	h = b.load(khelp.Config{Name: "h", Hooks: []hhook.Hook{{Type: hhook.TCP, Func: func(*hhook.Call) {
 		calls++
 		wantError(t, h.Unload(), hooks.ErrInHook)
 		wantError(t, h.RemoveHook(hhook.TCP, 0, ""), hooks.ErrInHook)
@@ -362,7 +362,7 @@ func TestLoadAndUnloadUnderRuns(t *testing.T) {
 			New:  func(*count) error { mu.Lock(); made++; mu.Unlock(); return nil },
 			Free: func(*count) { mu.Lock(); freed++; mu.Unlock() },
 		},
-		Hooks: []hhook.Hook{{Type: hhook.TCP, Func: khelp.With(func(_ hhook.Call, c *count) { c.runs++ })}},
+		Hooks: []hhook.Hook{{Type: hhook.TCP, Func: khelp.With(func(_ *hhook.Call, c *count) { c.runs++ })}},
 	}
 	var group sync.WaitGroup
 	for worker := range 3 {

@@ -60,7 +60,7 @@ func BenchmarkSegment(b *testing.B) {
 		bench.in, _ = points.Register(hhook.TCP, netstack.TCPEstablishedIn, 0)
 		bench.out, _ = points.Register(hhook.TCP, netstack.TCPEstablishedOut, 0)
 		for _, point := range []*hhook.Point{bench.in, bench.out} {
-			if _, err := point.Add(hhook.Hook{Name: "empty", Func: func(hhook.Call) {}}); err != nil {
+			if _, err := point.Add(hhook.Hook{Name: "empty", Func: func(*hhook.Call) {}}); err != nil {
 				b.Fatal(err)
 			}
 		}

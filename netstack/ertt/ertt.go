@@ -43,10 +43,10 @@ func Helper(cfg Config) khelp.Config {
 			return nil
 		},
 		Hooks: []hhook.Hook{
-			{Type: hhook.TCP, ID: netstack.TCPEstablishedIn, Func: khelp.With(func(c hhook.Call, d *Data) {
+			{Type: hhook.TCP, ID: netstack.TCPEstablishedIn, Func: khelp.With(func(c *hhook.Call, d *Data) {
 				d.acknowledged(c.Context.(*netstack.TCPContext), tick)
 			})},
-			{Type: hhook.TCP, ID: netstack.TCPEstablishedOut, Func: khelp.With(func(c hhook.Call, d *Data) {
+			{Type: hhook.TCP, ID: netstack.TCPEstablishedOut, Func: khelp.With(func(c *hhook.Call, d *Data) {
 				d.sent(c.Context.(*netstack.TCPContext))
 			})},
 		},

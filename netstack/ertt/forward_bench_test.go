@@ -144,7 +144,7 @@ func median(list []float64) float64 {
 
 // idleHelper has data on every flow, and hooks that do nothing.
 func idleHelper() khelp.Config {
-	idle := khelp.With(func(hhook.Call, *struct{ n int }) {})
+	idle := khelp.With(func(*hhook.Call, *struct{ n int }) {})
 	return khelp.Config{
 		Name: "idle", Classes: khelp.TCP, Data: khelp.DataOf[struct{ n int }]{},
 		Hooks: []hhook.Hook{
