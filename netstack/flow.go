@@ -21,9 +21,6 @@ import (
 type FlowEnd struct {
 	khelp.Object
 
-	// Local is the end's own address and port, Remote the other end's.
-	Local, Remote netip.AddrPort
-
 	// SendUnacknowledged (snd_una) is the oldest sequence number that has not been acknowledged, SendNext (snd_nxt) the one
 	// behind the highest that was sent. What is between them is in flight.
 	SendUnacknowledged uint32
@@ -44,6 +41,9 @@ type FlowEnd struct {
 	fin     bool   // its FIN was seen
 	known   bool   // the numbers are
 	limited bool   // SegmentSize is from the other end's SYN
+
+	// Local is the end's own address and port, Remote the other end's.
+	Local, Remote netip.AddrPort
 }
 
 // InFlight returns how many bytes the end has sent that are not acknowledged. It stands in the place of the congestion
@@ -118,13 +118,13 @@ func (e *FlowEnd) acks(c *TCPContext) uint32 {
 	return 0
 }
 
-// acked takes note of a segment that is sent to the end.
-func (e *FlowEnd) acked(c *TCPContext) {
+// acked takes note of a segment that is sent to the end and newly acknowledges so much.
+func (e *FlowEnd) acked(c *TCPContext, acked uint32) {
 	if c.Flags&TCPAck == 0 || c.Flags&TCPRst != 0 {
 		return
 	}
 	e.begin(c.Acknowledgment)
-	e.SendUnacknowledged += e.acks(c)
+	e.SendUnacknowledged += acked
 }
 
 // opened reports whether the end's part of the handshake is over: its SYN was acknowledged.

@@ -66,18 +66,19 @@ type flowShard struct {
 	_ [64]byte // the next shard's lock has another cache line
 }
 
-// A flow is a record of the table.
+// A flow is a record of the table: six cache lines, of which a segment of a flow that is known needs four, the first, one of
+// each end, and the last.
 type flow struct {
-	ends [2]FlowEnd // in the order of the key
-	key  flowKey
+	next *flow // in its bucket, or the next free record
 	hash uint64
+	key  flowKey
+	seen time.Duration // the last segment
 
-	next   *flow // in its bucket, or the next free record
-	links  [2]flowLinks
-	source *flowSource
+	ends [2]FlowEnd // in the order of the key
 
+	links   [2]flowLinks
+	source  *flowSource
 	created time.Duration
-	seen    time.Duration // the last segment
 	moved   time.Duration // when it was made the newest, or began to linger
 	client  uint8         // which of the ends
 	lingers bool
@@ -148,9 +149,11 @@ func newFlowTable(i *Instance, n *flowCounters, limit int) *flowTable {
 
 // hash mixes a key with the table's secret, so that nobody outside can choose where flows go.
 func (t *flowTable) hash(k *flowKey) uint64 {
-	a := mix(k.address[0][0]^t.secret[0], k.address[0][1]^t.secret[1])
-	b := mix(k.address[1][0]^t.secret[2], k.address[1][1]^t.secret[3])
-	return mix(a^uint64(k.port[0])^t.secret[1], b^uint64(k.port[1])^t.secret[2])
+	h := mix(k.address[0][1]^t.secret[0], k.address[1][1]^t.secret[1])
+	if k.address[0][0]|k.address[1][0] != 0 { // IPv6
+		h = mix(h^k.address[0][0]^t.secret[2], k.address[1][0]^t.secret[3])
+	}
+	return mix(h^t.secret[1], uint64(k.port[0])<<16^uint64(k.port[1])^t.secret[2])
 }
 
 // mix is the folded multiplication of wyhash.
@@ -174,8 +177,8 @@ func (s *flowShard) find(k *flowKey, hash uint64) *flow {
 // add makes a flow of its first segment; the shard has none of that key. It counts for the share of who sent that segment,
 // whatever it says, or others could use up shares that are not theirs. If there is no room the oldest of its source or of all
 // goes, those that linger first.
-func (s *flowShard) add(seg *tcpSegment, c *TCPContext) *flow {
-	key := seg.key.source(seg.sender)
+func (s *flowShard) add(seg *tcpSegment, sender uint8, c *TCPContext) *flow {
+	key := seg.key.source(sender)
 	if source := s.sources[key]; source != nil && source.count >= s.share {
 		s.remove(source.flows.oldest, &s.table.n.evictedSource)
 	} else if s.flows >= s.limit {
@@ -186,7 +189,7 @@ func (s *flowShard) add(seg *tcpSegment, c *TCPContext) *flow {
 		s.remove(victim, &s.table.n.evicted)
 	}
 	f := s.record()
-	*f = flow{key: seg.key, hash: seg.hash, client: uint8(seg.client(c)), created: c.Now, seen: c.Now, moved: c.Now}
+	*f = flow{key: seg.key, hash: seg.hash, client: seg.key.client(sender, c), created: c.Now, seen: c.Now, moved: c.Now}
 	for k := range f.ends {
 		e := &f.ends[k]
 		e.Local, e.Remote = seg.key.end(k), seg.key.end(1-k)

@@ -4,6 +4,7 @@
 package netstack
 
 import (
+	"encoding/binary"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -179,8 +180,8 @@ func monotonic() time.Duration { return time.Since(started) }
 // parse reads the options of a TCP header (RFC 9293 section 3.1). It stops at one that is malformed.
 func (o *TCPOptions) parse(b []byte) {
 	*o = TCPOptions{}
-	if len(b) == 12 && be32(b) == 0x0101080a { // two no-operations and a timestamp, as in most segments
-		o.set(8, b[4:])
+	if len(b) == 12 && binary.BigEndian.Uint32(b) == 0x0101080a { // two no-operations and a timestamp, as in most segments
+		o.HasTimestamp, o.TimestampValue, o.TimestampEcho = true, binary.BigEndian.Uint32(b[4:]), binary.BigEndian.Uint32(b[8:])
 		return
 	}
 	for len(b) > 0 {
@@ -211,16 +212,12 @@ func (o *TCPOptions) set(kind byte, b []byte) {
 		o.SACKPermitted = true
 	case kind == 5 && len(b)%8 == 0:
 		for ; len(b) > 0 && o.SACKBlocks < len(o.SACK); b = b[8:] {
-			o.SACK[o.SACKBlocks] = SACKBlock{be32(b), be32(b[4:])}
+			o.SACK[o.SACKBlocks] = SACKBlock{binary.BigEndian.Uint32(b), binary.BigEndian.Uint32(b[4:])}
 			o.SACKBlocks++
 		}
 	case kind == 8 && len(b) == 8:
-		o.TimestampValue, o.TimestampEcho, o.HasTimestamp = be32(b), be32(b[4:]), true
+		o.TimestampValue, o.TimestampEcho, o.HasTimestamp = binary.BigEndian.Uint32(b), binary.BigEndian.Uint32(b[4:]), true
 	}
-}
-
-func be32(b []byte) uint32 {
-	return uint32(b[0])<<24 | uint32(b[1])<<16 | uint32(b[2])<<8 | uint32(b[3])
 }
 
 // flagNames are those of the flags, from the lowest.

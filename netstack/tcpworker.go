@@ -23,17 +23,27 @@ type tcpWorker struct {
 	swept    int           // shards, one for each batch
 	context  TCPContext
 	segments [flushSize]tcpSegment
+	members  [flowShards]uint64 // by shard, which of the segments are its: a bit for each
 }
 
 // A tcpSegment is one segment of a batch, and whose it is.
 type tcpSegment struct {
 	packet *packet.Packet
-	key    flowKey
-	hash   uint64
-	shard  int
-	sender int  // which end of the key
-	same   bool // the segment before is of the same flow
+	sender uint8 // which end of the key
+	same   bool  // the segment before is of the same flow
+	first  uint8 // number of the segment with which the row of those of one flow begins
+
+	// As in the headers of an IPv4 segment, to compare; isIPv4 is set in ports. ports is 0 if it is of IPv6.
+	addresses, ports uint64
+
+	// Of the first.
+	key   flowKey
+	hash  uint64
+	shard uint8
 }
+
+// isIPv4 is beyond what two ports take.
+const isIPv4 = 1 << 32
 
 // A tcpPlace is where segments run the points.
 type tcpPlace uint8
@@ -65,15 +75,16 @@ func (k *flowKey) end(at int) netip.AddrPort {
 }
 
 // source returns whose share of the table the flows of an end are: an IPv4 address or the first half of an IPv6 one.
-func (k *flowKey) source(at int) uint64 {
+func (k *flowKey) source(at uint8) uint64 {
 	if high := k.address[at][0]; high != 0 {
 		return high
 	}
 	return k.address[at][1]
 }
 
-// set finds out whose segment a packet is. It returns false for what is no TCP segment or not the whole of one.
-func (seg *tcpSegment) set(p *packet.Packet) bool {
+// set finds out whose segment a packet is, which becomes number n. It returns false for what is no TCP segment or not the whole
+// of one.
+func (t *tcpWorker) set(n int, p *packet.Packet) bool {
 	if p.TransportProtocol() != uint8(header.TCPProtocolNumber) || p.IsFragment() {
 		return false
 	}
@@ -81,41 +92,71 @@ func (seg *tcpSegment) set(p *packet.Packet) bool {
 	if len(tcp) < header.TCPMinimumSize || tcp[12]>>4 < header.TCPMinimumSize/4 || int(tcp[12]>>4)*4 > len(tcp) {
 		return false
 	}
-	seg.packet = p
-	k := &seg.key
-	from, to := 0, 1
-	if b := p.Bytes(); p.Family() == packet.Inet {
-		source, destination := binary.BigEndian.Uint32(b[12:]), binary.BigEndian.Uint32(b[16:])
-		if source > destination {
-			from, to = 1, 0
-		}
-		k.address[from] = [2]uint64{0, 0xffff<<32 | uint64(source)}
-		k.address[to] = [2]uint64{0, 0xffff<<32 | uint64(destination)}
-	} else {
-		source := [2]uint64{binary.BigEndian.Uint64(b[8:]), binary.BigEndian.Uint64(b[16:])}
-		destination := [2]uint64{binary.BigEndian.Uint64(b[24:]), binary.BigEndian.Uint64(b[32:])}
-		if source[0] > destination[0] || source[0] == destination[0] && source[1] > destination[1] {
-			from, to = 1, 0
-		}
-		k.address[from], k.address[to] = source, destination
+	seg := &t.segments[n]
+	seg.packet, seg.ports = p, 0
+	if p.Family() == packet.Inet {
+		seg.addresses = binary.NativeEndian.Uint64(p.Bytes()[12:])
+		seg.ports = isIPv4 | uint64(binary.NativeEndian.Uint32(tcp))
 	}
-	source, destination := binary.BigEndian.Uint16(tcp), binary.BigEndian.Uint16(tcp[2:])
-	if source > destination && k.address[0] == k.address[1] {
-		from, to = 1, 0
+	if n > 0 && seg.follows(&t.segments[n-1]) {
+		return true
 	}
-	k.port[from], k.port[to] = source, destination
-	seg.sender = from
+	seg.sender = seg.key.set(p, tcp)
+	if n > 0 && seg.ports == 0 {
+		if first := t.segments[n-1].first; seg.key.equal(&t.segments[first].key) {
+			seg.same, seg.first = true, first
+			return true
+		}
+	}
+	seg.same, seg.first = false, uint8(n)
+	seg.hash = t.table.hash(&seg.key)
+	seg.shard = uint8(seg.hash >> t.table.shift)
 	return true
 }
 
-// client returns which end began a flow whose first segment this is, or the one with the higher port.
-func (seg *tcpSegment) client(c *TCPContext) int {
+// follows reports whether an IPv4 segment is of the same flow as the one before, and takes over what is known of that.
+func (seg *tcpSegment) follows(before *tcpSegment) bool {
+	switch {
+	case seg.ports == 0:
+		return false
+	case seg.ports == before.ports && seg.addresses == before.addresses:
+		seg.sender = before.sender
+	case seg.ports == isIPv4|uint64(bits.RotateLeft32(uint32(before.ports), 16)) && seg.addresses == bits.RotateLeft64(before.addresses, 32):
+		seg.sender = 1 - before.sender
+	default:
+		return false
+	}
+	seg.same, seg.first = true, before.first
+	return true
+}
+
+// set makes the key that of a packet's flow. It returns which end is the sender.
+func (k *flowKey) set(p *packet.Packet, tcp []byte) (sender uint8) {
+	var source, destination [2]uint64
+	if b := p.Bytes(); p.Family() == packet.Inet {
+		source[1] = 0xffff<<32 | uint64(binary.BigEndian.Uint32(b[12:]))
+		destination[1] = 0xffff<<32 | uint64(binary.BigEndian.Uint32(b[16:]))
+	} else {
+		source = [2]uint64{binary.BigEndian.Uint64(b[8:]), binary.BigEndian.Uint64(b[16:])}
+		destination = [2]uint64{binary.BigEndian.Uint64(b[24:]), binary.BigEndian.Uint64(b[32:])}
+	}
+	from, to := binary.BigEndian.Uint16(tcp), binary.BigEndian.Uint16(tcp[2:])
+	if source[0] > destination[0] || source[0] == destination[0] && source[1] > destination[1] || source == destination && from > to {
+		*k = flowKey{[2][2]uint64{destination, source}, [2]uint16{to, from}}
+		return 1
+	}
+	*k = flowKey{[2][2]uint64{source, destination}, [2]uint16{from, to}}
+	return 0
+}
+
+// client returns which end began a flow of whose first segment an end is the sender, or the one with the higher port.
+func (k *flowKey) client(sender uint8, c *TCPContext) uint8 {
 	switch {
 	case c.Flags&(TCPSyn|TCPAck) == TCPSyn:
-		return seg.sender
+		return sender
 	case c.Flags&TCPSyn != 0:
-		return 1 - seg.sender
-	case seg.key.port[0] > seg.key.port[1]:
+		return 1 - sender
+	case k.port[0] > k.port[1]:
 		return 0
 	default:
 		return 1
@@ -125,11 +166,12 @@ func (seg *tcpSegment) client(c *TCPContext) int {
 // fill takes over what the segment says.
 func (c *TCPContext) fill(p *packet.Packet) {
 	tcp := p.Transport()
-	offset := int(tcp[12]>>4) * 4
+	h := (*[header.TCPMinimumSize]byte)(tcp)
+	offset := int(h[12]>>4) * 4
 	c.Packet = p
-	c.Sequence, c.Acknowledgment = be32(tcp[4:]), be32(tcp[8:])
-	c.Flags = TCPFlags(tcp[13])
-	c.Window = binary.BigEndian.Uint16(tcp[14:])
+	c.Sequence, c.Acknowledgment = binary.BigEndian.Uint32(h[4:]), binary.BigEndian.Uint32(h[8:])
+	c.Flags = TCPFlags(h[13])
+	c.Window = binary.BigEndian.Uint16(h[14:])
 	c.Options.parse(tcp[header.TCPMinimumSize:offset])
 	c.Length = len(tcp) - offset
 	c.SegmentSize = c.Length
@@ -174,44 +216,35 @@ func (w *worker) showSent() {
 	}
 	n, shards := 0, uint(0)
 	for _, p := range w.out {
-		seg := &t.segments[n]
-		if !seg.set(p) {
+		if !t.set(n, p) {
 			continue
 		}
-		if seg.same = n > 0 && seg.key.equal(&t.segments[n-1].key); seg.same {
-			seg.hash, seg.shard = t.segments[n-1].hash, t.segments[n-1].shard
-		} else {
-			t.place(seg)
-			shards |= 1 << seg.shard
-		}
+		shard := t.segments[t.segments[n].first].shard
+		t.members[shard] |= 1 << n
+		shards |= 1 << shard
 		n++
 	}
 	for ; shards != 0; shards &= shards - 1 {
-		t.visit(bits.TrailingZeros(shards), n, toDevice)
+		t.visit(bits.TrailingZeros(shards), toDevice)
 	}
 }
 
 // show runs the points for one segment.
 func (w *worker) show(p *packet.Packet, place tcpPlace) {
 	t := w.startTCP()
-	if t == nil || !t.segments[0].set(p) {
+	if t == nil || !t.set(0, p) {
 		return
 	}
-	seg := &t.segments[0]
-	t.place(seg)
-	seg.same = false
-	t.visit(seg.shard, 1, place)
+	shard := int(t.segments[0].shard)
+	t.members[shard] = 1
+	t.visit(shard, place)
 }
 
-// place finds the shard of a segment.
-func (t *tcpWorker) place(seg *tcpSegment) {
-	seg.hash = t.table.hash(&seg.key)
-	seg.shard = int(seg.hash >> t.table.shift)
-}
-
-// visit runs the points for those of the first n segments that belong to a shard.
-func (t *tcpWorker) visit(shard, n int, place tcpPlace) {
-	t.table.shards[shard].visit(t, shard, n, place)
+// visit runs the points for the segments that belong to a shard.
+func (t *tcpWorker) visit(shard int, place tcpPlace) {
+	members := t.members[shard]
+	t.members[shard] = 0
+	t.table.shards[shard].visit(t, members, place)
 }
 
 // leave ends the visits of a batch.
@@ -224,15 +257,13 @@ func (t *tcpWorker) leave() {
 }
 
 // visit is tcpWorker.visit, with the lock.
-func (s *flowShard) visit(t *tcpWorker, number, n int, place tcpPlace) {
+func (s *flowShard) visit(t *tcpWorker, members uint64, place tcpPlace) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.expire(t.now, expiredAtOnce)
 	var last *flow
-	for k := range t.segments[:n] {
-		if seg := &t.segments[k]; seg.shard == number {
-			last = s.segment(t, seg, last, place)
-		}
+	for ; members != 0; members &= members - 1 {
+		last = s.segment(t, &t.segments[bits.TrailingZeros64(members)%flushSize], last, place)
 	}
 }
 
@@ -241,9 +272,9 @@ func (s *flowShard) visit(t *tcpWorker, number, n int, place tcpPlace) {
 func (s *flowShard) segment(t *tcpWorker, seg *tcpSegment, last *flow, place tcpPlace) *flow {
 	c := &t.context
 	c.fill(seg.packet)
-	f := last
+	f, first := last, &t.segments[seg.first%flushSize]
 	if f == nil || !seg.same {
-		f = s.find(&seg.key, seg.hash)
+		f = s.find(&first.key, first.hash)
 	}
 	if f != nil && f.renewed(c, seg.sender) {
 		s.remove(f, &s.table.n.replaced)
@@ -254,9 +285,9 @@ func (s *flowShard) segment(t *tcpWorker, seg *tcpSegment, last *flow, place tcp
 	} else if c.Flags&TCPRst != 0 {
 		return nil
 	} else {
-		f = s.add(seg, c)
+		f = s.add(first, seg.sender, c)
 	}
-	sender, receiver := &f.ends[seg.sender], &f.ends[1-seg.sender]
+	sender, receiver := &f.ends[seg.sender&1], &f.ends[seg.sender&1^1]
 
 	if place != toHost && !f.refused {
 		c.Flow, c.Acked, c.Retransmission = sender, 0, sender.retransmits(c)
@@ -265,14 +296,15 @@ func (s *flowShard) segment(t *tcpWorker, seg *tcpSegment, last *flow, place tcp
 	if place != toHost || !sender.Terminated || !sender.known {
 		sender.sent(c, receiver)
 	}
+	acked := receiver.acks(c)
 	if place == toHost || place == toDevice && !sender.Terminated {
-		c.Flow, c.Acked, c.Retransmission = receiver, receiver.acks(c), false
+		c.Flow, c.Acked, c.Retransmission = receiver, acked, false
 		if !f.refused && c.established() {
 			t.in.RunIf(c, receiver)
 		}
 	}
 	if place != toLocal {
-		receiver.acked(c)
+		receiver.acked(c, acked)
 	}
 
 	switch {
@@ -287,12 +319,12 @@ func (s *flowShard) segment(t *tcpWorker, seg *tcpSegment, last *flow, place tcp
 
 // renewed reports whether a segment begins a new connection between the ends of a flow: a SYN that was not seen before, other
 // than that of a simultaneous open (RFC 9293 section 3.5).
-func (f *flow) renewed(c *TCPContext, sender int) bool {
+func (f *flow) renewed(c *TCPContext, sender uint8) bool {
 	if c.Flags&(TCPSyn|TCPAck|TCPRst) != TCPSyn {
 		return false
 	}
-	if e := &f.ends[sender]; e.syn {
+	if e := &f.ends[sender&1]; e.syn {
 		return c.Sequence != e.initial
 	}
-	return f.ends[1-sender].opened()
+	return f.ends[sender&1^1].opened()
 }

@@ -58,8 +58,7 @@ func Get[T any](object hhook.Object, id int) *T {
 // helpers are about. It has no lock: Create and Destroy must not overlap each other nor runs of points with the
 // object. The data lives until Destroy.
 type Object struct {
-	helpers *Helpers
-	slots   []slot // by id, less 1
+	slots []slot // by id, less 1
 }
 
 type slot struct {
@@ -89,7 +88,7 @@ func (s *Helpers) Create(o *Object, classes Class) error {
 	if len(helpers) == 0 {
 		return nil
 	}
-	made := Object{helpers: s, slots: make([]slot, helpers[len(helpers)-1].id)}
+	made := Object{slots: make([]slot, helpers[len(helpers)-1].id)}
 	missing := helpers
 	defer func() {
 		if len(missing) > 0 { // one has failed, or ends the goroutine
@@ -117,7 +116,7 @@ func (o *Object) Destroy() {
 	for _, one := range slots {
 		if one.helper != nil {
 			one.helper.destroy(one.data)
-			o.helpers.release([]*Helper{one.helper})
+			one.helper.helpers.release([]*Helper{one.helper})
 		}
 	}
 }
@@ -132,7 +131,7 @@ func (o *Object) Drop(h *Helper) {
 	data := o.slots[at].data
 	o.slots[at] = slot{}
 	h.destroy(data)
-	o.helpers.release([]*Helper{h})
+	h.helpers.release([]*Helper{h})
 }
 
 // create makes data; a panic is an error.

@@ -87,15 +87,16 @@ type Data struct {
 	TimestampErrors uint8
 	Flags           Flags
 
-	total        uint32 // bytes of payload sent so far
-	superpackets bool   // the latest segment was one
+	superpackets bool // the latest segment was one
+	hasEdge      bool
 
 	// The records, oldest first: count of them from head on.
 	head, count uint8
-	records     [records]record
 
-	edge    uint32 // the highest that a SACK block has named above what is acknowledged
-	hasEdge bool
+	total uint32 // bytes of payload sent so far
+	edge  uint32 // the highest that a SACK block has named above what is acknowledged, if hasEdge
+
+	records [records]record
 }
 
 const (
@@ -335,6 +336,9 @@ func (d *Data) markAcknowledged(c *netstack.TCPContext, rtt time.Duration, offse
 // since returns the time from then to now in whole ticks, with one added. Batches of different workers may overlap, so that now
 // may come before then.
 func since(now, then, tick time.Duration) time.Duration {
+	if tick == DefaultTick { // to divide by a constant is to multiply
+		return (max(0, now/DefaultTick-then/DefaultTick) + 1) * DefaultTick
+	}
 	return (max(0, now/tick-then/tick) + 1) * tick
 }
 
