@@ -132,21 +132,25 @@ func (seg *tcpSegment) follows(before *tcpSegment) bool {
 
 // set makes the key that of a packet's flow. It returns which end is the sender.
 func (k *flowKey) set(p *packet.Packet, tcp []byte) (sender uint8) {
-	var source, destination [2]uint64
+	// In words: arrays would be copied 16 bytes at a time, just after they were written 8 at a time, for which processors wait.
+	var source0, source1, destination0, destination1 uint64
 	if b := p.Bytes(); p.Family() == packet.Inet {
-		source[1] = 0xffff<<32 | uint64(binary.BigEndian.Uint32(b[12:]))
-		destination[1] = 0xffff<<32 | uint64(binary.BigEndian.Uint32(b[16:]))
+		source1 = 0xffff<<32 | uint64(binary.BigEndian.Uint32(b[12:]))
+		destination1 = 0xffff<<32 | uint64(binary.BigEndian.Uint32(b[16:]))
 	} else {
-		source = [2]uint64{binary.BigEndian.Uint64(b[8:]), binary.BigEndian.Uint64(b[16:])}
-		destination = [2]uint64{binary.BigEndian.Uint64(b[24:]), binary.BigEndian.Uint64(b[32:])}
+		source0, source1 = binary.BigEndian.Uint64(b[8:]), binary.BigEndian.Uint64(b[16:])
+		destination0, destination1 = binary.BigEndian.Uint64(b[24:]), binary.BigEndian.Uint64(b[32:])
 	}
 	from, to := binary.BigEndian.Uint16(tcp), binary.BigEndian.Uint16(tcp[2:])
-	if source[0] > destination[0] || source[0] == destination[0] && source[1] > destination[1] || source == destination && from > to {
-		*k = flowKey{[2][2]uint64{destination, source}, [2]uint16{to, from}}
-		return 1
+	if source0 > destination0 || source0 == destination0 && (source1 > destination1 || source1 == destination1 && from > to) {
+		sender = 1
+		source0, source1, destination0, destination1 = destination0, destination1, source0, source1
+		from, to = to, from
 	}
-	*k = flowKey{[2][2]uint64{source, destination}, [2]uint16{from, to}}
-	return 0
+	k.address[0][0], k.address[0][1] = source0, source1
+	k.address[1][0], k.address[1][1] = destination0, destination1
+	k.port[0], k.port[1] = from, to
+	return sender
 }
 
 // client returns which end began a flow of whose first segment an end is the sender, or the one with the higher port.
