@@ -218,6 +218,7 @@ func (w *worker) showSent() {
 	if t == nil {
 		return
 	}
+	t.members = [flowShards]uint64{} // there are some left if a hook has ended the goroutine in the middle
 	n, shards := 0, uint(0)
 	for _, p := range w.out {
 		if !t.set(n, p) {
