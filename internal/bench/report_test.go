@@ -230,6 +230,20 @@ func TestText(t *testing.T) {
 	}
 }
 
+// The widest figures leave two columns between each other. A loss of everything once touched the ratio to its left.
+func TestColumnsApart(t *testing.T) {
+	cells := []string{short(12345), short(12345) + " - " + short(12345), "1234.56", percent(1), "1000000"}
+	line := columns("  "+"hooknet-nogso", cells...)
+	for _, cell := range cells {
+		if !strings.Contains(line, "  "+cell) {
+			t.Errorf("%q is too close to what is left of it: %s", cell, line)
+		}
+	}
+	if n := utf8.RuneCountInString(line); n > width {
+		t.Errorf("%d columns: %s", n, line)
+	}
+}
+
 // The keys that programs rely on.
 func TestJSON(t *testing.T) {
 	text, err := json.Marshal(made(t, Config{}))

@@ -78,13 +78,13 @@ func (t *text) heading(r *Report) {
 func columns(name string, cells ...string) string {
 	line := left(name, 15)
 	for i, cell := range cells {
-		line += right(cell, [...]int{10, 15, 11, 8, 12}[i])
+		line += right(cell, [...]int{10, 15, 11, 10, 12}[i])
 	}
 	return line
 }
 
 // barColumns is what columns with four cells leaves of a line for a bar, and two columns in front of it.
-const barColumns = width - 59 - 2
+const barColumns = width - 61 - 2
 
 // test writes the table of a test, a line for each path.
 func (t *text) test(result *TestResult) {
