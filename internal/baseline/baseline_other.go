@@ -34,4 +34,4 @@ func (t *TUN) Close() error { return nil }
 func Splice(context.Context, *TUN, *TUN) error { return errOther }
 
 // GVisor returns an error that is errors.ErrUnsupported.
-func GVisor(context.Context, [2]*TUN, [2]netip.Prefix, int) error { return errOther }
+func GVisor(context.Context, [2]*TUN, [2]netip.Prefix, int, bool) error { return errOther }

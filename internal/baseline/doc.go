@@ -8,5 +8,6 @@
 // nothing else, not even look at them. It shares no code with package tun, which is
 // what is being measured.
 //
-// [GVisor] is what one gets who uses gVisor's own forwarding for the same job.
+// [GVisor] is what one gets who uses gVisor's own forwarding for the same job, as it
+// comes or tuned.
 package baseline

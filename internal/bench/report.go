@@ -3,6 +3,8 @@
 
 package bench
 
+import "slices"
+
 // Report is all that came of a run. Its JSON form is an interface: fields are added, never renamed.
 type Report struct {
 	// Void says why the figures are not to be believed: a baseline was too slow. Empty if they are.
@@ -53,15 +55,23 @@ type Machine struct {
 	Load float64 `json:"load"`
 }
 
-// pairs are the ratios of interest besides those to the copy loop. hooknet-nogso is like gvisor in all but who forwards.
-var pairs = [][2]string{
+// headlines are the ratios that the text sums up. hooknet-nogso is like gvisor-tuned in all but who forwards.
+var headlines = [][2]string{
+	{hooknetPath, splicePath},
+	{severalPath, splicePath},
 	{hooknetPath, gvisorPath},
+	{hooknetPath, tunedPath},
+	{nogsoPath, tunedPath},
 	{hooknetPath, kernelPath},
-	{"hooknet-nogso", gvisorPath},
-	{"hooknet-mq", hooknetPath},
+}
+
+// pairs are the ratios of interest besides those to the copy loop.
+var pairs = slices.Concat(headlines, [][2]string{
+	{nogsoPath, gvisorPath},
+	{severalPath, hooknetPath},
 	{gvisorPath, kernelPath},
 	{splicePath, kernelPath},
-}
+})
 
 // report makes a report of the samples.
 func (p *plan) report(all results) *Report {

@@ -100,11 +100,11 @@ func TestPlan(t *testing.T) {
 		measurements int    // in a round
 		wrong        string // in the error
 	}{
-		"all":              {cfg: Config{}, measurements: 6*7 + 1},
+		"all":              {cfg: Config{}, measurements: 6*8 + 1},
 		"choice":           {cfg: Config{Paths: []string{"hooknet", "splice"}, Tests: []string{"ping", "tcp1"}}, measurements: 4},
 		"several queues":   {cfg: Config{Paths: []string{"hooknet-mq", "splice"}, Tests: []string{"tcp1", "tcp4"}}, measurements: 3},
 		"nothing":          {cfg: Config{Paths: []string{"hooknet-mq"}, Tests: []string{"tcp1"}}, wrong: "nothing to measure"},
-		"no such path":     {cfg: Config{Paths: []string{"hooknet", "linux"}}, wrong: `no path "linux": there are kernel, splice, gvisor, hooknet-0,`},
+		"no such path":     {cfg: Config{Paths: []string{"hooknet", "linux"}}, wrong: `no path "linux": there are kernel, splice, gvisor, gvisor-tuned, hooknet-0,`},
 		"no such test":     {cfg: Config{Tests: []string{"udp"}}, wrong: `no test "udp": there are tcp1, tcp4, udp64, udp1400, ping, ping-load`},
 		"negative rounds":  {cfg: Config{Rounds: -1}, wrong: "-1 rounds"},
 		"negative rate":    {cfg: Config{PacketRate: -1}, wrong: "-1 packets a second"},
@@ -155,7 +155,7 @@ func made(t *testing.T, cfg Config) *Report {
 			add := func(figure string, x float64) {
 				all[resultKey{test.Name, path.Name, figure}] = []float64{x, x / 2, x * 1.1}
 			}
-			speed := map[string]float64{"kernel": 17.6, "splice": 9.9, "gvisor": 0.5, "hooknet-nogso": 1.4}[path.Name]
+			speed := map[string]float64{"kernel": 17.6, "splice": 9.9, "gvisor": 0.5, "gvisor-tuned": 0.7, "hooknet-nogso": 1.4}[path.Name]
 			if speed == 0 {
 				speed = 10.5
 			}
@@ -233,7 +233,7 @@ func TestText(t *testing.T) {
 // The widest figures leave two columns between each other. A loss of everything once touched the ratio to its left.
 func TestColumnsApart(t *testing.T) {
 	cells := []string{short(12345), short(12345) + " - " + short(12345), "1234.56", percent(1), "1000000"}
-	line := columns("  "+"hooknet-nogso", cells...)
+	line := columns("  "+nogsoPath, cells...)
 	for _, cell := range cells {
 		if !strings.Contains(line, "  "+cell) {
 			t.Errorf("%q is too close to what is left of it: %s", cell, line)
@@ -271,13 +271,14 @@ func TestJSON(t *testing.T) {
 		t.Errorf("void %v, %d rounds, %d tests; want none, 3, %d", got.Void, got.Rounds, len(got.Tests), len(tests))
 	}
 	wantGbps := map[string]float64{
-		"kernel": 17.6, "splice": 9.9, "gvisor": 0.5, "hooknet-0": 10.5, "hooknet": 10.5, "hooknet-8": 10.5, "hooknet-nogso": 1.4,
+		"kernel": 17.6, "splice": 9.9, "gvisor": 0.5, "gvisor-tuned": 0.7, "hooknet-0": 10.5, "hooknet": 10.5, "hooknet-8": 10.5, "hooknet-nogso": 1.4,
 	}
 	if diff := cmp.Diff(wantGbps, got.MedianGbps); diff != "" {
 		t.Errorf("median_gbps: -want +got:\n%s", diff)
 	}
 	for key, want := range map[string]float64{
-		"hooknet/splice": 10.5 / 9.9, "hooknet/gvisor": 21, "hooknet/kernel": 10.5 / 17.6, "hooknet-nogso/gvisor": 2.8, "splice/kernel": 9.9 / 17.6,
+		"hooknet/splice": 10.5 / 9.9, "hooknet/gvisor": 21, "hooknet/gvisor-tuned": 15, "hooknet/kernel": 10.5 / 17.6,
+		"hooknet-nogso/gvisor": 2.8, "hooknet-nogso/gvisor-tuned": 2, "gvisor/kernel": 0.5 / 17.6, "splice/kernel": 9.9 / 17.6,
 	} {
 		if diff := cmp.Diff(want, got.Ratio[key], near); diff != "" {
 			t.Errorf("ratio %s: -want +got:\n%s", key, diff)

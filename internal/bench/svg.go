@@ -25,7 +25,7 @@ const (
 )
 
 // svgColours are those of the bars, by path; other paths are hooknet's.
-var svgColours = map[string]string{kernelPath: "#8b95a1", splicePath: "#5b7083", gvisorPath: "#c27c2c"}
+var svgColours = map[string]string{kernelPath: "#8b95a1", splicePath: "#5b7083", gvisorPath: "#c27c2c", tunedPath: "#d9a05b"}
 
 // svgOwn is the colour of hooknet's bars.
 const svgOwn = "#0f766e"

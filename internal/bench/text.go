@@ -139,7 +139,7 @@ func (t *text) verdict(r *Report) {
 	for i := range r.Tests {
 		result := &r.Tests[i]
 		var words []string
-		for _, pair := range append([][2]string{{hooknetPath, splicePath}, {"hooknet-mq", splicePath}}, pairs[:3]...) {
+		for _, pair := range headlines {
 			if ratio, known := result.Ratio[pair[0]+"/"+pair[1]]; known && result.kind == tcpTest {
 				words = append(words, fmt.Sprintf("%s %s of %s", pair[0], short(ratio), pair[1]))
 			}

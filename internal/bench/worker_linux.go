@@ -79,7 +79,7 @@ func runBaseline(ctx context.Context, r *router, ends [2]*hostnet.Namespace, rea
 		return err
 	}
 	if r.kind == gvisorRouter {
-		return baseline.GVisor(ctx, tuns, [2]netip.Prefix{clientRouter, serverRouter}, mtu)
+		return baseline.GVisor(ctx, tuns, [2]netip.Prefix{clientRouter, serverRouter}, mtu, r.tuned)
 	}
 	return baseline.Splice(ctx, tuns[0], tuns[1])
 }
