@@ -10,6 +10,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
 
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
@@ -333,6 +334,28 @@ func TestCloseNamesLeftovers(t *testing.T) {
 	_, err = s.AddLookup(marking("a"))
 	wantError(t, err, hooks.ErrShutdown)
 	wantNone(t, newPoints().Close())
+}
+
+// Every Close returns when the last hook has, not the first one alone.
+func TestEveryCloseWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newPoints()
+		p := newPoint(t, s, 0)
+		goOn := make(chan struct{})
+		add(t, p, hhook.Hook{Name: "slow", Func: func(*hhook.Call) { <-goOn }})
+		go p.RunIf(0, nil, nil)
+		synctest.Wait()
+		closed := make(chan error, 2)
+		for range cap(closed) {
+			go func() { closed <- s.Close() }()
+		}
+		synctest.Wait()
+		wantEqual(t, "calls that have returned while a hook runs", len(closed), 0)
+		close(goOn)
+		if first, second := <-closed, <-closed; (first == nil) == (second == nil) {
+			t.Errorf("got %v and %v; one of them names what was left", first, second)
+		}
+	})
 }
 
 // After Remove no call runs any more, and nothing deadlocks or races while points come and go.

@@ -40,12 +40,15 @@ type Points struct {
 	points  map[key]*Point
 	lookups []*Attachment // added by look-up, in order; attached or not
 	closed  bool
+
+	ended chan struct{} // closed when Close has finished
 }
 
 // New returns Points of which there are none yet. It starts no goroutine; [Points.Close] tells who has left something
 // behind.
 func New(cfg Config) *Points {
-	s := &Points{instance: cfg.Instance, logger: cfg.Logger, panicLimit: cfg.PanicLimit, points: map[key]*Point{}}
+	s := &Points{instance: cfg.Instance, logger: cfg.Logger, panicLimit: cfg.PanicLimit,
+		points: map[key]*Point{}, ended: make(chan struct{})}
 	if s.logger == nil {
 		s.logger = slog.New(slog.DiscardHandler)
 	}
@@ -254,12 +257,18 @@ func (s *Points) keys() []key {
 // Close ends the points: it takes all away, references or not, and waits for the running calls of hooks. Nothing can be
 // added any more. If anything was left it is taken away all the same, a warning is logged, and the error is hooks.ErrBusy with what
 // [Points.Leftovers] has named in OpError.Names (vnet teardown of the original). Inside a hook nothing happens and the
-// error is hooks.ErrInHook. A second Close returns nil.
+// error is hooks.ErrInHook. Further calls wait for the first and return nil.
 func (s *Points) Close() error {
 	if hooks.InHook() {
 		return &hooks.OpError{Op: "close points", Instance: s.instance, Err: hooks.ErrInHook}
 	}
 	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		<-s.ended
+		return nil
+	}
+	defer close(s.ended)
 	names := s.leftovers()
 	s.closed = true
 	var running []<-chan struct{}

@@ -166,9 +166,9 @@ func (s *Helpers) ID(name string) (id int, loaded bool) {
 // hhook.Points.Stats.
 func (s *Helpers) Panics() uint64 { return s.panics.Load() }
 
-// Close unloads all helpers, the newest id first, and lets no more be loaded. If objects still carry data the error is ErrBusy with names as "helper
-// ertt (objects: 3)", and those helpers stay: Close can be called again. Inside a hook
-// nothing happens and the error is hooks.ErrInHook.
+// Close unloads all helpers, the newest id first, and lets no more be loaded. It does not wait for those that others are unloading
+// at the same time. If objects still carry data the error is ErrBusy with names as "helper ertt (objects: 3)", and those helpers
+// stay: Close can be called again. Inside a hook nothing happens and the error is hooks.ErrInHook.
 func (s *Helpers) Close() error {
 	if hooks.InHook() {
 		return fail("close", "", hooks.ErrInHook)
