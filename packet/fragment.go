@@ -116,23 +116,10 @@ func (f *Fragmenter) Next(dst *Packet) bool {
 // 3.1), padded to a multiple of 4.
 func laterHeader(dst *[60]byte, header []byte) int {
 	n := copy(dst[:], header[:ipv4Minimum])
-	for i := ipv4Minimum; i < len(header); {
-		option := header[i]
-		if option == optionEnd {
-			break
-		}
-		if option == optionNop {
-			i++
-			continue
-		}
-		length := optionLength(header[i:])
-		if length == 0 {
-			break // not to be understood from here on
-		}
-		if option&optionCopied != 0 {
+	for i, length := nextOption(header, ipv4Minimum); length > 0; i, length = nextOption(header, i+length) {
+		if header[i]&optionCopied != 0 {
 			n += copy(dst[n:], header[i:i+length])
 		}
-		i += length
 	}
 	for n%4 != 0 {
 		dst[n] = optionEnd

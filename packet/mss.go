@@ -8,10 +8,8 @@ import (
 	"math/bits"
 )
 
-// TCP options (RFC 9293, 3.2).
+// The option of TCP with the maximum segment size (RFC 9293, 3.2).
 const (
-	tcpOptionEnd     = 0
-	tcpOptionNop     = 1
 	tcpOptionMSS     = 2
 	tcpOptionMSSSize = 4
 )
@@ -38,22 +36,11 @@ func (p *Packet) ClampMSS(limit uint16) bool {
 	if header > len(tcp) {
 		return false
 	}
-	for i := tcpMinimum; i < header; {
-		switch tcp[i] {
-		case tcpOptionEnd:
-			return false
-		case tcpOptionNop:
-			i++
-			continue
-		}
-		length := optionLength(tcp[i:header])
-		if length == 0 {
-			return false
-		}
+	tcp = tcp[:header]
+	for i, length := nextOption(tcp, tcpMinimum); length > 0; i, length = nextOption(tcp, i+length) {
 		if tcp[i] == tcpOptionMSS && length == tcpOptionMSSSize {
 			return p.lowerMSS(int(p.transport)+i+2, limit)
 		}
-		i += length
 	}
 	return false
 }

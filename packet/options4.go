@@ -44,22 +44,10 @@ const (
 // option that cannot be filled in.
 func (p *Packet) parseOptions4(header []byte) {
 	recorded, stamped := false, false
-	for i := ipv4Minimum; i < len(header); {
-		option := header[i]
-		if option == optionEnd {
-			return
-		}
-		if option == optionNop {
-			i++
-			continue
-		}
-		length := optionLength(header[i:])
-		if length == 0 {
-			p.optionProblem(i)
-			return
-		}
+	i, length := nextOption(header, ipv4Minimum)
+	for ; length > 0; i, length = nextOption(header, i+length) {
 		o := header[i : i+length]
-		switch option {
+		switch o[0] {
 		case optionLooseSourceRoute, optionStrictSourceRoute:
 			if length > optionPointerAt && int(o[optionPointerAt]) <= length {
 				p.flags |= flagSourceRoute
@@ -71,7 +59,9 @@ func (p *Packet) parseOptions4(header []byte) {
 			p.checkRecord(i, o, stamped)
 			stamped = true
 		}
-		i += length
+	}
+	if length < 0 {
+		p.optionProblem(i)
 	}
 }
 
@@ -156,23 +146,10 @@ func (p *Packet) Record(address netip.Addr, now uint32, own func(netip.Addr) boo
 	}
 	header := p.data[:p.headerLen]
 	changed := false
-	for i := ipv4Minimum; i < len(header); {
-		option := header[i]
-		if option == optionEnd {
-			break
-		}
-		if option == optionNop {
-			i++
-			continue
-		}
-		length := optionLength(header[i:])
-		if length == 0 {
-			break
-		}
-		if option == optionRecordRoute || option == optionTimestamp {
+	for i, length := nextOption(header, ipv4Minimum); length > 0; i, length = nextOption(header, i+length) {
+		if option := header[i]; option == optionRecordRoute || option == optionTimestamp {
 			changed = record(header[i:i+length], address, now, own) || changed
 		}
-		i += length
 	}
 	if changed {
 		header[10], header[11] = 0, 0
@@ -216,11 +193,22 @@ func record(o []byte, address netip.Addr, now uint32, own func(netip.Addr) bool)
 	return true
 }
 
-// optionLength returns the length of the option that b begins with, other than
-// End and No Operation; 0 if it cannot be. IPv4 and TCP options look alike.
-func optionLength(b []byte) int {
-	if len(b) < 2 || b[optionLengthAt] < 2 || int(b[optionLengthAt]) > len(b) {
-		return 0
+// nextOption returns where the first option of header from at on is, other than
+// No Operation, and its length: 0 if there is none any more, -1 if it cannot
+// be. IPv4 and TCP options look alike.
+func nextOption(header []byte, at int) (option, length int) {
+	for at < len(header) && header[at] == optionNop {
+		at++
 	}
-	return int(b[optionLengthAt])
+	if at >= len(header) || header[at] == optionEnd {
+		return at, 0
+	}
+	if at+1 == len(header) {
+		return at, -1
+	}
+	length = int(header[at+optionLengthAt])
+	if length < 2 || at+length > len(header) {
+		return at, -1
+	}
+	return at, length
 }
