@@ -64,12 +64,16 @@ func (w *worker) forward(in *Interface, p *packet.Packet, to *hop) {
 	w.output(p, to)
 }
 
-// record writes the router into the options that ask for it: its address on the way out, and the time, which nobody else
+// record writes the router into the options that ask for it: its address on the way out, and the time, which only a Timestamp
 // asks for. What it cannot write into has been refused (packet.Problem).
 func (w *worker) record(p *packet.Packet, to *hop) {
+	p.Record(w.inst.address(true, to.iface), timeOfDay, w.inst.isLocal)
+}
+
+// timeOfDay returns the time of a Timestamp option, in milliseconds since midnight UT.
+func timeOfDay() uint32 {
 	const day = 24 * 60 * 60 * 1000
-	now := uint32(time.Now().UnixMilli() % day)
-	p.Record(w.inst.address(true, to.iface), now, w.inst.isLocal)
+	return uint32(time.Now().UnixMilli() % day)
 }
 
 // clampMSS lowers the segment size that a TCP handshake announces to what fits all ways that the connection's packets are

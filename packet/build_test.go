@@ -117,6 +117,14 @@ func icmp6(t T, n int) []byte {
 	return build(t, ip6(layers.IPProtocolICMPv6), &layers.ICMPv6{TypeCode: 128 << 8}, &layers.ICMPv6Echo{Identifier: 5, SeqNumber: 6}, gopacket.Payload(bytesOf(n)))
 }
 
+// optioned is a UDP packet with IPv4 options, a multiple of 4 bytes.
+func optioned(t T, options ...byte) []byte {
+	b := udp4(t, 16)
+	b = append(b[:20:20], append(options, b[20:]...)...)
+	b[0] = 4<<4 | byte(5+len(options)/4)
+	return fixHeader4(set16(b, 2, uint16(len(b))))
+}
+
 // unparsed returns a packet that holds b.
 func unparsed(t T, b []byte, o packet.Offload) *packet.Packet {
 	t.Helper()

@@ -4,6 +4,7 @@
 package packet_test
 
 import (
+	"bytes"
 	"encoding/binary"
 	"net/netip"
 	"testing"
@@ -316,4 +317,35 @@ func TestEditAddressKinds(t *testing.T) {
 		t.Errorf("destination = %v", p6.Destination())
 	}
 	checkValid(t, p6.Bytes())
+}
+
+// RFC 791, 3.1: the time is asked for where a Timestamp option takes it, and nowhere else: whoever sends options does not make
+// the router read its clock.
+func TestRecordAsksForTheTime(t *testing.T) {
+	for name, c := range map[string]struct {
+		options []byte
+		asked   int
+	}{
+		"router alert":             {[]byte{148, 4, 0, 0}, 0},
+		"no operation":             {[]byte{1, 1, 1, 1}, 0},
+		"record route":             {[]byte{7, 7, 4, 0, 0, 0, 0, 0}, 0},
+		"timestamp":                {[]byte{68, 8, 5, 0, 0, 0, 0, 0}, 1},
+		"timestamp with address":   {[]byte{68, 12, 5, 1, 0, 0, 0, 0, 0, 0, 0, 0}, 1},
+		"timestamp of ours":        {[]byte{68, 12, 5, 3, 192, 0, 2, 1, 0, 0, 0, 0}, 1},
+		"timestamp of another":     {[]byte{68, 12, 5, 3, 192, 0, 2, 9, 0, 0, 0, 0}, 0},
+		"timestamp, full":          {[]byte{68, 8, 9, 0, 9, 9, 9, 9}, 0},
+		"timestamp behind a route": {[]byte{7, 7, 4, 0, 0, 0, 0, 68, 8, 5, 0, 0, 0, 0, 0, 0}, 1},
+	} {
+		p := parse(t, optioned(t, c.options...), packet.Offload{})
+		asked := 0
+		ours := netip.MustParseAddr("192.0.2.1")
+		p.Record(ours, func() uint32 { asked++; return 0x01020304 }, func(a netip.Addr) bool { return a == ours })
+		if asked != c.asked {
+			t.Errorf("%s: the time was asked for %d times, want %d", name, asked, c.asked)
+		}
+		if written := bytes.Contains(p.Bytes()[20:p.HeaderLen()], []byte{1, 2, 3, 4}); written != (c.asked == 1) {
+			t.Errorf("%s: options % x", name, p.Bytes()[20:p.HeaderLen()])
+		}
+		checkValid(t, p.Bytes())
+	}
 }

@@ -110,7 +110,7 @@ func typed(t T, p *packet.Packet, number uint16) {
 	p.SetTTL(uint8(number))
 	p.SetTrafficClass(uint8(number >> 8))
 	p.ClampMSS(number)
-	p.Record(other4, uint32(number), func(a netip.Addr) bool { return a.As4()[3]&1 == 0 })
+	p.Record(other4, func() uint32 { return uint32(number) }, func(a netip.Addr) bool { return a.As4()[3]&1 == 0 })
 	p.DecrementTTL()
 	p.DeferChecksum()
 	before := fieldsOf(p)

@@ -132,14 +132,14 @@ func countsOverflow(o []byte) bool {
 // Record fills in the Record Route and Timestamp options of an IPv4 packet
 // that a router passes on (RFC 791, 3.1; RFC 1812, 5.3.13.5 and 5.3.13.6).
 // address is that of the interface it leaves by; if it is none of IPv4 nothing
-// is recorded that needs it. now is the time in milliseconds since midnight
-// UT. own says whether an address that the sender wants a timestamp from is
-// one of the router's, any of them.
+// is recorded that needs it. now returns the time in milliseconds since midnight
+// UT, and is called only where it is written. own says whether an address that
+// the sender wants a timestamp from is one of the router's, any of them.
 //
 // It is the forwarder's own edit, keeps the header checksum right and does not
 // mark the packet edited. A packet without these options stays as it is. One
 // with a [Packet.Problem] must not be passed on and must not come here.
-func (p *Packet) Record(address netip.Addr, now uint32, own func(netip.Addr) bool) {
+func (p *Packet) Record(address netip.Addr, now func() uint32, own func(netip.Addr) bool) {
 	p.check()
 	if p.version != 4 {
 		return
@@ -158,7 +158,7 @@ func (p *Packet) Record(address netip.Addr, now uint32, own func(netip.Addr) boo
 }
 
 // record fills in one option and reports whether that has changed it.
-func record(o []byte, address netip.Addr, now uint32, own func(netip.Addr) bool) bool {
+func record(o []byte, address netip.Addr, now func() uint32, own func(netip.Addr) bool) bool {
 	first, length := recordEntry(o)
 	if length == 0 {
 		return false
@@ -187,7 +187,7 @@ func record(o []byte, address netip.Addr, now uint32, own func(netip.Addr) bool)
 		copy(entry, a[:])
 	}
 	if o[0] == optionTimestamp {
-		binary.BigEndian.PutUint32(entry[length-4:], now)
+		binary.BigEndian.PutUint32(entry[length-4:], now())
 	}
 	o[optionPointerAt] += uint8(length)
 	return true

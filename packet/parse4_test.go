@@ -97,13 +97,7 @@ func set16(b []byte, at int, v uint16) []byte {
 }
 
 func TestParse4(t *testing.T) {
-	withOptions := func(options ...byte) []byte {
-		h := ip4(layers.IPProtocolUDP)
-		b := build(t, h, udp(), gopacket.Payload(bytesOf(16)))
-		b = append(b[:20:20], append(options, b[20:]...)...)
-		b[0] = 4<<4 | byte(5+len(options)/4)
-		return fixHeader4(set16(b, 2, uint16(len(b))))
-	}
+	withOptions := func(options ...byte) []byte { return optioned(t, options...) }
 	fragment := func(n int, word uint16) []byte {
 		return edit4(t, n, func(b []byte) []byte { return set16(b, 6, word) })
 	}
