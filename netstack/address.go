@@ -232,7 +232,7 @@ func (f *Interface) setAddresses(table *addressTable) error {
 func (f *Interface) newRows(table *addressTable) (rows, added, removed []fibEntry) {
 	removed = slices.Clone(f.rows)
 	for _, e := range f.fibEntries(table.prefixes) {
-		n := slices.Index(removed, e)
+		n := slices.IndexFunc(removed, func(o fibEntry) bool { return o.prefix == e.prefix && sameRow(o.hop, e.hop) })
 		if n < 0 {
 			added = append(added, e)
 		} else {

@@ -60,12 +60,13 @@ const (
 	rowConnected                // the subnet of an interface's address; one for an interface
 )
 
-// A hopKey is all that a row says but its prefix.
+// A hopKey is all that a row says but its prefix, and what stands by behind it.
 type hopKey struct {
 	kind  hopKind
 	row   rowKind
 	iface *Interface // the outgoing interface, or the one that owns the local address; nil for the refusing kinds
 	route Route      // without the destination
+	next  *hop       // the row of the same prefix that comes into force when this one does not count; nil: none
 }
 
 // A hop is what a lookup in the forwarding table gives. It is immutable. All rows that say the same share one (fib.share):
@@ -87,15 +88,21 @@ func (h *hop) mtu() int {
 	return mtu
 }
 
-// inForce returns the first row of a prefix that counts, nil if there is none: rows by an interface that cannot be used do
-// not, except that its addresses remain ours.
-func inForce(rows []*hop) *hop {
-	for _, h := range rows {
-		if h.iface == nil || h.kind == hopLocal || h.iface.state.Load().usable() {
-			return h
+// leadsTo reports whether this row or one behind it is by an interface.
+func (h *hop) leadsTo(i *Interface) bool {
+	for ; h != nil; h = h.next {
+		if h.iface == i {
+			return true
 		}
 	}
-	return nil
+	return false
+}
+
+// sameRow reports whether two hops say the same, whatever stands by behind them.
+func sameRow(a, b *hop) bool {
+	k := a.hopKey
+	k.next = b.next
+	return k == b.hopKey
 }
 
 // compareRows is the order in which the rows of a prefix come into force: local ones, then by metric, a route before a
@@ -116,8 +123,9 @@ type fibEntry struct {
 // A snapshot is the forwarding table as packets see it. It is immutable.
 type snapshot struct {
 	version uint64
-	table   *bart.Table[*hop] // the row in force of each prefix
+	table   *bart.Table[*hop] // the first row of each prefix
 	hops    []*hop            // by id; there is none with id 0
+	down    []*Interface      // those that cannot be used: their rows do not count, except that their addresses remain ours
 }
 
 // lookup returns the hop for a destination, nil if there is no route.
@@ -126,6 +134,25 @@ func (s *snapshot) lookup(a netip.Addr) *hop {
 		return unspecified
 	}
 	h, _ := s.table.Lookup(a)
+	if len(s.down) == 0 || s.inForce(h) == h {
+		return h
+	}
+	// Prefix by prefix, from the longest on: an interface that goes down costs those who ask for what was behind it, and
+	// not a change of each of a million rows.
+	for p := netip.PrefixFrom(a, a.BitLen()); ; {
+		p, h, _ = s.table.LookupPrefixLPM(p)
+		if h := s.inForce(h); h != nil || p.Bits() <= 0 { // -1: no prefix is left
+			return h
+		}
+		p = netip.PrefixFrom(p.Addr(), p.Bits()-1)
+	}
+}
+
+// inForce returns the first row that counts of a prefix whose first row is h; nil if there is none, or h is nil.
+func (s *snapshot) inForce(h *hop) *hop {
+	for h != nil && h.iface != nil && h.kind != hopLocal && slices.Contains(s.down, h.iface) {
+		h = h.next
+	}
 	return h
 }
 
@@ -138,10 +165,6 @@ type fib struct {
 	budget  int // of static rows; 0: no limit
 	statics int // how many rows are static
 
-	// contested holds the rows of the prefixes that have more than one, or one that is not in force, in the order in which
-	// they come into force. The one row of any other prefix is in the table only: of a million, each counts.
-	contested map[netip.Prefix][]*hop
-
 	hops    map[hopKey]*hop
 	byID    []*hop // snapshot.hops of the next snapshot
 	freeIDs []uint16
@@ -150,7 +173,7 @@ type fib struct {
 }
 
 func newFIB(budget int) *fib {
-	f := &fib{budget: budget, contested: make(map[netip.Prefix][]*hop), hops: make(map[hopKey]*hop), byID: make([]*hop, 1, 8), sweepAt: 64}
+	f := &fib{budget: budget, hops: make(map[hopKey]*hop), byID: make([]*hop, 1, 8), sweepAt: 64}
 	f.current.Store(&snapshot{table: new(bart.Table[*hop])})
 	edit := f.edit()
 	for _, s := range special {
@@ -167,10 +190,17 @@ func (f *fib) lookup(a netip.Addr) *hop { return f.current.Load().lookup(a) }
 
 // all iterates over the rows in force, in no particular order, on one snapshot.
 func (f *fib) all() iter.Seq2[netip.Prefix, *hop] {
-	return f.current.Load().table.All()
+	return func(yield func(netip.Prefix, *hop) bool) {
+		s := f.current.Load()
+		for p, h := range s.table.All() {
+			if h = s.inForce(h); h != nil && !yield(p, h) {
+				return
+			}
+		}
+	}
 }
 
-// size returns how many rows are in force.
+// size returns how many prefixes have rows.
 func (f *fib) size() int { return f.current.Load().table.Size() }
 
 // share returns the hop that says what the key says.
@@ -203,10 +233,7 @@ func (f *fib) setByID(id uint16, h *hop) {
 func (f *fib) sweep(table *bart.Table[*hop]) {
 	live := make(map[*hop]bool, len(f.hops))
 	for _, h := range table.All() {
-		live[h] = true
-	}
-	for _, rows := range f.contested {
-		for _, h := range rows {
+		for ; h != nil && !live[h]; h = h.next {
 			live[h] = true
 		}
 	}
@@ -249,9 +276,17 @@ func (f *fib) remove(entries ...fibEntry) { _ = f.change(entries, nil) }
 // removeInterface takes out all rows that lead to an interface, which is not kept alive by the table from then on.
 func (f *fib) removeInterface(i *Interface) {
 	edit := f.edit()
-	for _, e := range f.using(i) {
-		edit.remove(e.prefix, e.hop)
+	for p, h := range edit.table.All() {
+		if h.leadsTo(i) {
+			edit.put(p, slices.DeleteFunc(edit.rows(p), func(h *hop) bool {
+				if h.iface == i && h.row == rowStatic {
+					edit.statics--
+				}
+				return h.iface == i
+			}))
+		}
 	}
+	edit.setDown(i, false)
 	f.sweepAt = 0
 	edit.commit()
 }
@@ -259,94 +294,68 @@ func (f *fib) removeInterface(i *Interface) {
 // refresh puts the rows that lead to an interface in force or out of it, after its state has changed.
 func (f *fib) refresh(i *Interface) {
 	edit := f.edit()
-	for _, e := range f.using(i) {
-		edit.put(e.prefix, edit.rows(e.prefix))
-	}
+	edit.setDown(i, !i.State().usable())
 	edit.commit()
-}
-
-// using returns all rows that lead to an interface.
-func (f *fib) using(i *Interface) []fibEntry {
-	var entries []fibEntry
-	for p, h := range f.all() {
-		if _, more := f.contested[p]; h.iface == i && !more {
-			entries = append(entries, fibEntry{p, h})
-		}
-	}
-	for p, rows := range f.contested {
-		for _, h := range rows {
-			if h.iface == i {
-				entries = append(entries, fibEntry{p, h})
-			}
-		}
-	}
-	return entries
 }
 
 // An edit is a change of the table under way. Nobody sees anything of it before commit; it ends with that or with giveUp.
 type edit struct {
-	fib       *fib
-	table     *bart.Table[*hop]
-	changes   int                     // of table
-	contested map[netip.Prefix][]*hop // what differs from fib.contested; nil where there is nothing any more
-	statics   int
-	scratch   []*hop
+	fib     *fib
+	table   *bart.Table[*hop]
+	changes int // of table
+	down    []*Interface
+	statics int
+	scratch []*hop
 }
 
 func (f *fib) edit() *edit {
-	return &edit{fib: f, table: f.current.Load().table, statics: f.statics}
+	s := f.current.Load()
+	return &edit{fib: f, table: s.table, down: s.down, statics: f.statics}
+}
+
+// setDown says whether an interface cannot be used.
+func (e *edit) setDown(i *Interface, down bool) {
+	e.down = slices.DeleteFunc(slices.Clone(e.down), func(o *Interface) bool { return o == i })
+	if down {
+		e.down = append(e.down, i)
+	}
 }
 
 // clonedFrom is the number of changes from which copying the whole table once is cheaper than one path copy each.
 const clonedFrom = 256
 
-// rows returns the rows of a prefix, which are good until the next call.
+// rows returns the rows of a prefix, in the order in which they come into force. They are good until the next call.
 func (e *edit) rows(p netip.Prefix) []*hop {
 	e.scratch = e.scratch[:0]
-	if rows, known := e.contestedRows(p); known {
-		e.scratch = append(e.scratch, rows...)
-	} else if h, found := e.table.Get(p); found {
+	for h, _ := e.table.Get(p); h != nil; h = h.next {
 		e.scratch = append(e.scratch, h)
 	}
 	return e.scratch
 }
 
-func (e *edit) contestedRows(p netip.Prefix) (rows []*hop, known bool) {
-	rows, known = e.contested[p]
-	if !known {
-		rows, known = e.fib.contested[p]
-		return rows, known
-	}
-	return rows, rows != nil
-}
-
 // put makes rows, in their order, those of a prefix.
 func (e *edit) put(p netip.Prefix, rows []*hop) {
-	h := inForce(rows)
+	var first *hop
+	for _, h := range slices.Backward(rows) {
+		if h.next != first {
+			k := h.hopKey
+			k.next = first
+			h = e.fib.share(k)
+		}
+		first = h
+	}
 	if e.changes++; e.changes == clonedFrom {
 		e.table = e.table.Clone()
 	}
 	switch cloned := e.changes >= clonedFrom; {
-	case h == nil && cloned:
+	case first == nil && cloned:
 		e.table.Delete(p)
-	case h == nil:
+	case first == nil:
 		e.table = e.table.DeletePersist(p)
 	case cloned:
-		e.table.Insert(p, h)
+		e.table.Insert(p, first)
 	default:
-		e.table = e.table.InsertPersist(p, h)
-	}
-	_, known := e.contestedRows(p)
-	contested := len(rows) > 1 || len(rows) == 1 && h == nil
-	if !known && !contested {
-		return
-	}
-	if e.contested == nil {
-		e.contested = make(map[netip.Prefix][]*hop)
-	}
-	e.contested[p] = nil
-	if contested {
-		e.contested[p] = slices.Clone(rows)
+		e.table = e.table.InsertPersist(p, first)
 	}
 }
 
@@ -377,7 +386,7 @@ func (e *edit) add(p netip.Prefix, h *hop) error {
 // remove takes a row out, if it is there.
 func (e *edit) remove(p netip.Prefix, h *hop) {
 	rows := e.rows(p)
-	at := slices.Index(rows, h)
+	at := slices.IndexFunc(rows, func(o *hop) bool { return o == h || sameRow(o, h) })
 	if at < 0 {
 		return
 	}
@@ -408,20 +417,10 @@ func (e *edit) giveUp() {
 // commit publishes the edit.
 func (e *edit) commit() {
 	f := e.fib
-	for p, rows := range e.contested {
-		if rows == nil {
-			delete(f.contested, p)
-		} else {
-			f.contested[p] = rows
-		}
-	}
-	if len(f.contested) == 0 {
-		f.contested = make(map[netip.Prefix][]*hop) // maps do not shrink
-	}
 	f.statics = e.statics
 	if len(f.hops) > f.sweepAt {
 		f.sweep(e.table)
 	}
-	f.current.Store(&snapshot{version: f.current.Load().version + 1, table: e.table, hops: f.byID})
+	f.current.Store(&snapshot{version: f.current.Load().version + 1, table: e.table, hops: f.byID, down: e.down})
 	f.sharing = true
 }

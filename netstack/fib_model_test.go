@@ -53,6 +53,19 @@ func (m *modelTable) remove(at int) {
 // Whatever is added, replaced, removed, and goes down and up, what packets find is what the model says.
 func TestTableIsTheModels(t *testing.T) {
 	for seed := range uint64(20) {
+		is6 := seed%2 == 1
+		at := func(low [4]byte) netip.Addr {
+			if !is6 {
+				return netip.AddrFrom4(low)
+			}
+			a := [16]byte{0: 0x20}
+			copy(a[4:], low[:])
+			return netip.AddrFrom16(a)
+		}
+		bits := []int{0, 8, 16, 24, 26}
+		if is6 {
+			bits = []int{0, 40, 48, 56, 58}
+		}
 		inst, w := newTable(t)
 		rng := rand.New(rand.NewPCG(seed, 1))
 		m := modelTable{down: make(map[string]bool)}
@@ -65,24 +78,24 @@ func TestTableIsTheModels(t *testing.T) {
 		for step := range 400 {
 			f, _ := inst.Interface([]string{"from", "to"}[rng.IntN(2)])
 			low := [4]byte{10, byte(rng.IntN(2)), byte(rng.IntN(3)), byte(rng.IntN(4) * 64)}
-			r := Route{Destination: netip.PrefixFrom(netip.AddrFrom4(low), []int{0, 8, 16, 24, 26}[rng.IntN(5)]).Masked(), Metric: uint32(rng.IntN(3))}
+			r := Route{Destination: netip.PrefixFrom(at(low), bits[rng.IntN(5)]).Masked(), Metric: uint32(rng.IntN(3))}
 			if r.Interface = f.Name(); rng.IntN(5) == 0 {
 				r.Type, r.Interface = Blackhole, ""
 			}
-			at := m.index(false, r)
+			there := m.index(false, r)
 			switch rng.IntN(6) {
 			case 0, 1:
-				check(inst.AddRoute(r), at < 0)
-				if at < 0 {
+				check(inst.AddRoute(r), there < 0)
+				if there < 0 {
 					m.rows = append(m.rows, modelRow{r, false})
 				}
 			case 2:
 				check(inst.ReplaceRoute(r), true)
-				m.remove(at)
+				m.remove(there)
 				m.rows = append(m.rows, modelRow{r, false})
 			case 3:
-				check(inst.RemoveRoute(r.Destination, r.Metric), at >= 0)
-				m.remove(at)
+				check(inst.RemoveRoute(r.Destination, r.Metric), there >= 0)
+				m.remove(there)
 			case 4:
 				m.down[f.Name()] = !m.down[f.Name()]
 				check(f.SetUp(!m.down[f.Name()]), true)
@@ -91,7 +104,7 @@ func TestTableIsTheModels(t *testing.T) {
 				if f.Name() == "to" {
 					low[3]++
 				}
-				address := netip.PrefixFrom(netip.AddrFrom4(low), 26)
+				address := netip.PrefixFrom(at(low), bits[4])
 				subnet := Route{Destination: address.Masked(), Interface: f.Name()}
 				if at := m.index(true, subnet); at >= 0 {
 					check(f.RemoveAddress(address.Addr()), true)
@@ -102,7 +115,7 @@ func TestTableIsTheModels(t *testing.T) {
 				}
 			}
 			for range 30 {
-				dst := netip.AddrFrom4([4]byte{10, byte(rng.IntN(2)), byte(rng.IntN(3)), byte(rng.IntN(4)*64 + 5)})
+				dst := at([4]byte{10, byte(rng.IntN(2)), byte(rng.IntN(3)), byte(rng.IntN(4)*64 + 5)})
 				got, want := w.lookup(dst), m.lookup(dst)
 				if got == nil || want == nil {
 					if got != nil || want != nil {

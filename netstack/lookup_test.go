@@ -102,7 +102,7 @@ func TestHopsAreSharedAndForgotten(t *testing.T) {
 	if err := inst.AddRoutes(Route{Destination: p, Interface: "to", Metric: 1}, Route{Destination: netip.MustParsePrefix("198.51.100.0/24"), Interface: "to", Metric: 1}); err != nil {
 		t.Fatal(err)
 	}
-	if a, b := inst.fib.contested[p][1], inst.fib.lookup(netip.MustParseAddr("198.51.100.1")); a != b {
+	if a, b := inst.fib.lookup(p.Addr()).next, inst.fib.lookup(netip.MustParseAddr("198.51.100.1")); a == nil || a != b {
 		t.Errorf("two hops for the same way: %+v, %+v", a, b)
 	}
 	to, _ := inst.Interface("to")
@@ -250,6 +250,86 @@ func BenchmarkAddRoutes(b *testing.B) {
 			b.StopTimer()
 			inst.Close()
 			b.StartTimer()
+		}
+	})
+}
+
+// twoFeeds gives an instance the same routes twice: by "to", and standing by with a higher metric by "from".
+func twoFeeds(t testing.TB, inst *Instance, table []Route) {
+	t.Helper()
+	for n, name := range []string{"to", "from"} {
+		for k := range table {
+			table[k].Interface, table[k].Metric = name, uint32(n)
+		}
+		if err := inst.AddRoutes(table...); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// An interface goes down, and comes up again, in one step however many routes lead by it: it allocates nothing for each.
+func TestDownIsOneStep(t *testing.T) {
+	const rows = 20000
+	inst, w := newTable(t)
+	table := make([]Route, rows)
+	for k := range table {
+		table[k] = Route{Destination: netip.PrefixFrom(destination4(k), 24)}
+	}
+	twoFeeds(t, inst, table)
+	to, _ := inst.Interface("to")
+	if n := testing.AllocsPerRun(5, func() {
+		for _, up := range []bool{false, true} {
+			if err := to.SetUp(up); err != nil {
+				t.Fatal(err)
+			}
+			want := map[bool]string{true: "to", false: "from"}[up]
+			if h := w.lookup(destination4(rows / 2)); h == nil || h.iface.name != want {
+				t.Fatalf("up %v: %+v", up, h)
+			}
+		}
+	}); n > rows/10 {
+		t.Errorf("%v allocations for %d routes, expected none for each", n, rows)
+	}
+}
+
+// What is behind an interface that is down is found without an allocation, however deep.
+func TestLookupPastWhatIsDownAllocatesNothing(t *testing.T) {
+	inst, _ := newTable(t)
+	for bits := 1; bits <= 128; bits++ {
+		r := Route{Destination: netip.PrefixFrom(destination6(1), bits), Interface: "to"}
+		if bits == 1 {
+			r.Interface = "from"
+		}
+		if err := inst.AddRoute(r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	to, _ := inst.Interface("to")
+	if err := to.SetUp(false); err != nil {
+		t.Fatal(err)
+	}
+	if n := testing.AllocsPerRun(100, func() {
+		if h := inst.fib.lookup(destination6(1)); h == nil || h.iface.name != "from" {
+			t.Fatalf("%+v", h)
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+// BenchmarkInterfaceDown takes an interface that a million routes lead by down and up again, with another that takes over.
+func BenchmarkInterfaceDown(b *testing.B) {
+	inst, _ := newTable(b)
+	twoFeeds(b, inst, million())
+	to, _ := inst.Interface("to")
+	b.Run("routes=1000000", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			for _, up := range []bool{false, true} {
+				if err := to.SetUp(up); err != nil {
+					b.Fatal(err)
+				}
+			}
 		}
 	})
 }
