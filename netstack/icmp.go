@@ -90,7 +90,7 @@ func (w *worker) icmpError(in *Interface, p *packet.Packet, kind icmpKind, about
 	}
 	e := packet.Get(maxICMP6Size)
 	if is4 {
-		buildICMP4(e, p, src, typ, about)
+		buildICMP4(e, p, src, typ, about, uint16(w.inst.errorID.Add(1)))
 	} else {
 		buildICMP6(e, p, src, typ, about)
 	}
@@ -186,14 +186,16 @@ func (i *Instance) address(is4 bool, by ...*Interface) netip.Addr {
 	return netip.Addr{}
 }
 
-// buildICMP4 makes an ICMPv4 error that quotes as much of p as fits.
-func buildICMP4(e, p *packet.Packet, src netip.Addr, typ icmpType, about uint32) {
+// buildICMP4 makes an ICMPv4 error that quotes as much of p as fits. It may be fragmented, as Linux's may: on a path with a small
+// MTU nobody would find out why an error got lost. So its identification matters: RFC 6864 section 4.3.
+func buildICMP4(e, p *packet.Packet, src netip.Addr, typ icmpType, about uint32, id uint16) {
 	quote := p.Bytes()[:min(p.Len(), maxICMP4Size-header.IPv4MinimumSize-icmpHeaderLen)]
 	size := header.IPv4MinimumSize + icmpHeaderLen + len(quote)
 	b := e.Space(0)[:size]
 	header.IPv4(b).Encode(&header.IPv4Fields{
 		TOS:         0xc0, // internetwork control, RFC 1812 section 4.3.2.5
 		TotalLength: uint16(size),
+		ID:          id,
 		TTL:         icmpTTL,
 		Protocol:    uint8(header.ICMPv4ProtocolNumber),
 		SrcAddr:     tcpip.AddrFrom4(src.As4()),

@@ -4,8 +4,10 @@
 package netstack_test
 
 import (
+	"bytes"
 	"errors"
 	"net/netip"
+	"slices"
 	"testing"
 
 	"github.com/gopacket/gopacket"
@@ -97,5 +99,29 @@ func TestLinkLocalDestinationIsNoErrorOfScope(t *testing.T) {
 	r.left.send(udp(t, left6, netip.MustParseAddr("fe80::99"), 64, nil))
 	if s := r.settled(1); s.Drops["link_local"] != 1 || s.Made != 0 {
 		t.Errorf("want one link_local and no error: %+v", s)
+	}
+}
+
+// RFC 6864 section 4.3: an error may be fragmented on its way, so that no two have the same identification.
+func TestRFC6864_4_3_ErrorsOnSmallMTU(t *testing.T) {
+	const mtu = 300
+	r := newRouter4(t, mtu, 1500, offloads)
+	sent := udp(t, left4, right4, 1, counting(1000))
+	var last []byte // identification
+	for range 2 {
+		r.left.send(sent)
+		first, second := r.left.receive(), r.left.receive()
+		id := first.Bytes()[4:6]
+		if first.DontFragment() || first.Len() > mtu || !first.MoreFragments() || !bytes.Equal(id, second.Bytes()[4:6]) {
+			t.Errorf("%v and %v, want two fragments of one error", first, second)
+		}
+		message := slices.Concat(first.Bytes()[20:], second.Bytes()[20:])
+		if message[0] != 11 || len(message) != 576-20 || !bytes.Equal(message[8:], sent[:len(message)-8]) {
+			t.Errorf("type %d, %d bytes", message[0], len(message))
+		}
+		if bytes.Equal(id, last) {
+			t.Errorf("two errors have the identification % x", id)
+		}
+		last = id
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"sync"
@@ -71,6 +72,7 @@ type Instance struct {
 	nicEvents nicEvents
 
 	icmp     icmpLimiter
+	errorID  atomic.Uint32 // identification of the last ICMPv4 error
 	pathMTUs pathMTUs
 	stats    counters
 	slots    atomic.Uint32 // next worker number
@@ -123,6 +125,7 @@ func New(cfg Config) (*Instance, error) {
 	i.interfaces.Store(new([]*Interface))
 	i.own.Store(new(addressFilter))
 	i.icmp.init()
+	i.errorID.Store(rand.Uint32())
 	i.pathMTUs.init()
 	i.hooks = hooks.NewStack(hooks.StackConfig{Instance: i.id, Logger: i.log, MaxHooks: i.budget.Hooks})
 	if err := i.protocols.open(i); err != nil {
