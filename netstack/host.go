@@ -223,7 +223,7 @@ func (w *worker) deliver(p *packet.Packet, owner *Interface) {
 		w.drop(p, packet.ReasonTransportChecksum)
 		return
 	}
-	if mtu, about, is := tooBig(p); is && !w.believeTooBig(p.Family(), mtu, about) {
+	if m := tooBig(p); m != nil && !w.believeTooBig(p.Family(), m) {
 		w.drop(p, packet.ReasonHostRefused)
 		return
 	}

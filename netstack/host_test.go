@@ -323,16 +323,8 @@ func TestSourceSelection(t *testing.T) {
 // RFC 8201 section 4 and Linux's floor: errors that would shrink segments to nothing are not believed.
 func TestLyingTooBig(t *testing.T) {
 	r := newRouter(t, netstack.Config{})
-	quote := udp(t, a4, left4, 64, nil)
-	v4 := func(mtu uint16) []byte {
-		return serialize(t, ip(left4, a4, 64, layers.IPProtocolICMPv4), &layers.ICMPv4{TypeCode: layers.CreateICMPv4TypeCode(3, 4), Seq: mtu}, gopacket.Payload(quote))
-	}
-	v6 := func(mtu uint32) []byte {
-		l3 := ip(left6, a6, 64, layers.IPProtocolICMPv6)
-		i := &layers.ICMPv6{TypeCode: layers.CreateICMPv6TypeCode(2, 0)}
-		i.SetNetworkLayerForChecksum(l3.(gopacket.NetworkLayer))
-		return serialize(t, l3, i, gopacket.Payload(append(binary.BigEndian.AppendUint32(nil, mtu), udp(t, a6, left6, 64, nil)...)))
-	}
+	v4 := func(mtu uint32) []byte { return tooBig(t, left4, a4, mtu, udp(t, a4, left4, 64, nil)) }
+	v6 := func(mtu uint32) []byte { return tooBig(t, left6, a6, mtu, udp(t, a6, left6, 64, nil)) }
 	for _, b := range [][]byte{v4(0), v4(68), v4(551), v6(0), v6(600), v6(1279)} {
 		r.left.send(b)
 	}
@@ -344,6 +336,19 @@ func TestLyingTooBig(t *testing.T) {
 	if s := r.settled(8); s.Delivered != 2 {
 		t.Errorf("stats: %+v", s)
 	}
+}
+
+// tooBig builds a Fragmentation Needed or Packet Too Big.
+func tooBig(t *testing.T, src, dst netip.Addr, mtu uint32, quote []byte) []byte {
+	t.Helper()
+	if src.Is4() {
+		return serialize(t, ip(src, dst, 64, layers.IPProtocolICMPv4), &layers.ICMPv4{TypeCode: layers.CreateICMPv4TypeCode(3, 4), Seq: uint16(mtu)},
+			gopacket.Payload(quote))
+	}
+	l3 := ip(src, dst, 64, layers.IPProtocolICMPv6)
+	i := &layers.ICMPv6{TypeCode: layers.CreateICMPv6TypeCode(2, 0)}
+	i.SetNetworkLayerForChecksum(l3.(gopacket.NetworkLayer))
+	return serialize(t, l3, i, gopacket.Payload(append(binary.BigEndian.AppendUint32(nil, mtu), quote...)))
 }
 
 // Closing ends connections, readers and devices; a second Close is harmless, and the far end sees the device go.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/checksum"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
@@ -128,30 +129,70 @@ func (c *pathMTUs) expire() {
 	c.timer.Reset(next)
 }
 
-// tooBig reads a Fragmentation Needed (RFC 1191 section 4) or Packet Too Big (RFC 4443 section 3.2): the MTU that it tells,
-// and the packet that it is about. ok is false if p is neither, or a later fragment, in which there is no header to read.
-func tooBig(p *packet.Packet) (mtu int, about []byte, ok bool) {
-	b := p.Transport()
-	if len(b) < icmpHeaderLen {
-		return 0, nil, false
+// tooBig returns the ICMP message that p is if it is a Fragmentation Needed (RFC 1191 section 4) or Packet Too Big (RFC 4443
+// section 3.2), else nil: so of a later fragment, in which there is no header to read.
+func tooBig(p *packet.Packet) []byte {
+	m := p.Transport()
+	if len(m) < icmpHeaderLen {
+		return nil
 	}
-	switch {
-	case p.TransportProtocol() == uint8(header.ICMPv4ProtocolNumber) && p.Family() == packet.Inet:
-		return int(binary.BigEndian.Uint16(b[6:])), b[icmpHeaderLen:], b[0] == 3 && b[1] == 4
-	case p.TransportProtocol() == uint8(header.ICMPv6ProtocolNumber) && p.Family() == packet.Inet6:
-		return int(min(binary.BigEndian.Uint32(b[4:]), maxMTU)), b[icmpHeaderLen:], b[0] == 2
+	switch p.TransportProtocol() {
+	case uint8(header.ICMPv4ProtocolNumber):
+		if p.Family() == packet.Inet && m[0] == 3 && m[1] == 4 {
+			return m
+		}
+	case uint8(header.ICMPv6ProtocolNumber):
+		if p.Family() == packet.Inet6 && m[0] == 2 {
+			return m
+		}
 	}
-	return 0, nil, false
+	return nil
+}
+
+// plateaus are the MTUs of common links, less those that are not believed anyhow (RFC 1191 section 7.1).
+var plateaus = [...]int{32000, 17914, 8166, 4352, 2002, 1492, 1006, leastPathMTU4}
+
+// supplyMTU puts an MTU into the Fragmentation Needed of a router that tells none: the next plateau below the length of the
+// packet that it quotes (RFC 1191 section 5). gVisor would take it for a segment size of 1. If there is none it stays 0.
+func supplyMTU(m []byte) {
+	about := m[icmpHeaderLen:]
+	if len(about) < header.IPv4MinimumSize {
+		return
+	}
+	length := int(binary.BigEndian.Uint16(about[2:]))
+	for _, mtu := range plateaus {
+		if mtu < length {
+			binary.BigEndian.PutUint16(m[6:], uint16(mtu))
+			sum := ^binary.BigEndian.Uint16(m[2:])
+			binary.BigEndian.PutUint16(m[2:], ^checksum.Combine(sum, uint16(mtu)))
+			return
+		}
+	}
 }
 
 // believeTooBig decides about a message that a packet of ours was too big. It returns false for an MTU that no link has:
 // gVisor would believe them all, down to a segment size of 1. RFC 8201 section 4: below 1280 is to be ignored. What it tells
 // of the path is noted if the packet may be one that we sent.
-func (w *worker) believeTooBig(family packet.Family, mtu int, about []byte) bool {
-	if family == packet.Inet && mtu < leastPathMTU4 || family == packet.Inet6 && mtu < minMTU6 {
+//
+// RFC 5927 section 7.2 would also compare the sequence number that is quoted with those in flight. gVisor tells its own to a
+// probe alone, for which it copies all of a connection's state with each segment that comes in. What goes out tells where a
+// window of up to tcpBufferMax ends, not where it begins: one guess in a thousand would hit. So who guesses addresses and ports
+// can lower a path MTU. What bounds the harm: not below leastPathMTU4 or minMTU6, of that connection as long as it lives, and of
+// the path for pathMTULife after the last such message.
+func (w *worker) believeTooBig(family packet.Family, m []byte) bool {
+	var mtu, least int
+	if family == packet.Inet {
+		if binary.BigEndian.Uint16(m[6:]) == 0 {
+			supplyMTU(m)
+		}
+		mtu, least = int(binary.BigEndian.Uint16(m[6:])), leastPathMTU4
+	} else {
+		mtu, least = int(min(binary.BigEndian.Uint32(m[4:]), maxMTU)), minMTU6
+	}
+	if mtu < least {
 		return false
 	}
-	dst, ours := w.inst.host.sent(family, about)
+	dst, ours := w.inst.host.sent(family, m[icmpHeaderLen:])
 	if !ours {
 		return true // gVisor looks for itself
 	}

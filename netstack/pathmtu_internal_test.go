@@ -9,6 +9,9 @@ import (
 	"testing"
 	"time"
 
+	"gvisor.dev/gvisor/pkg/tcpip/checksum"
+	"gvisor.dev/gvisor/pkg/tcpip/header"
+
 	"github.com/hooknet/hooknet/packet"
 )
 
@@ -119,16 +122,48 @@ func TestRFC5927_TooBigAboutNothingOfOurs(t *testing.T) {
 		"nothing":          {packet.Inet, 1300, nil, true},
 		"wrong family":     {packet.Inet6, 1300, quote("10.0.9.1", "10.0.9.2", 6), true},
 		"MTU 551":          {packet.Inet, 551, quote("10.0.9.1", "10.0.9.2", 6), false},
-		"MTU 0":            {packet.Inet, 0, quote("10.0.9.1", "10.0.9.2", 6), false},
 		"MTU 1279, IPv6":   {packet.Inet6, 1279, quote("fd00:9::1", "fd00:9::2", 6), false},
+		"MTU 0, IPv6":      {packet.Inet6, 0, quote("fd00:9::1", "fd00:9::2", 6), false},
 		"header length 60": {packet.Inet, 1300, append([]byte{0x4f}, quote("10.0.9.1", "10.0.9.2", 6)[1:]...), true},
 	} {
-		if got := w.believeTooBig(c.family, c.mtu, c.about); got != c.believe {
+		if got := w.believeTooBig(c.family, tooBigMessage(c.mtu, c.about)); got != c.believe {
 			t.Errorf("%s: believed: %v", name, got)
 		}
 		if inst.pathMTUs.known.Load() != nil {
 			t.Errorf("%s: learned", name)
 			inst.pathMTUs.known.Store(nil)
 		}
+	}
+}
+
+// tooBigMessage builds what believeTooBig looks at, with the checksum of ICMPv4.
+func tooBigMessage(mtu int, about []byte) []byte {
+	m := append(make([]byte, icmpHeaderLen), about...)
+	m[0], m[1] = 3, 4
+	binary.BigEndian.PutUint32(m[4:], uint32(mtu))
+	binary.BigEndian.PutUint16(m[2:], ^checksum.Checksum(m, 0))
+	return m
+}
+
+// RFC 1191 section 5: the MTU that a router leaves out is the next plateau below the length of the packet, and refused if there
+// is none that may be believed.
+func TestRFC1191_5_NoMTUTold(t *testing.T) {
+	_, w := newTable(t)
+	for _, c := range []struct{ length, want int }{
+		{65535, 32000}, {9000, 8166}, {1501, 1492}, {1500, 1492}, {1492, 1006}, {1006, 552}, {553, 552}, {552, 0}, {0, 0},
+	} {
+		about := make([]byte, header.IPv4MinimumSize+8)
+		binary.BigEndian.PutUint16(about[2:], uint16(c.length))
+		m := tooBigMessage(0, about)
+		believed := w.believeTooBig(packet.Inet, m)
+		if mtu := int(binary.BigEndian.Uint16(m[6:])); mtu != c.want || believed != (c.want != 0) {
+			t.Errorf("packet of %d bytes: MTU %d, believed: %v; want %d", c.length, mtu, believed, c.want)
+		}
+		if checksum.Checksum(m, 0) != 0xffff {
+			t.Errorf("packet of %d bytes: the checksum is wrong now", c.length)
+		}
+	}
+	if w.believeTooBig(packet.Inet, tooBigMessage(0, nil)) {
+		t.Error("without a quoted packet: believed")
 	}
 }

@@ -5,15 +5,19 @@ package netstack_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"net/netip"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/gopacket/gopacket"
 	"github.com/gopacket/gopacket/layers"
+	"gvisor.dev/gvisor/pkg/tcpip/header"
 
+	"github.com/hooknet/hooknet/hooks"
 	"github.com/hooknet/hooknet/netstack"
 	"github.com/hooknet/hooknet/packet"
 	"github.com/hooknet/hooknet/tun"
@@ -96,6 +100,94 @@ func TestRFC8201_3_PathMTUIsKept(t *testing.T) {
 				t.Logf("%s: 2 MiB in %v, then 1 MiB in %v; %d too big", to, first, second, s.Drops["too_big"])
 				if s.Made != told {
 					t.Errorf("%s: the second connection provoked %d errors", to, s.Made-told)
+				}
+			}
+		})
+	}
+}
+
+// RFC 1191 section 5: a connection gets by a router that does not tell the MTU of its next hop.
+func TestRFC1191_5_RouterTellsNoMTU(t *testing.T) {
+	p := newNarrowPath(t, 1300, offloads)
+	register(t, p.router, packet.Inet, packet.PhysicalOut, packet.Hook{Name: "old router", Func: func(c *packet.Context) hooks.Verdict {
+		if m := c.Packet.Transport(); c.Packet.TransportProtocol() == 1 && m[0] == 3 && m[1] == 4 {
+			m = c.Packet.Mutable()[c.Packet.TransportOffset():]
+			m[6], m[7] = 0, 0
+			c.Packet.DeferChecksum()
+		}
+		return hooks.Accept
+	}})
+	to := netip.MustParseAddrPort("10.7.2.2:80")
+	for _, provokes := range []bool{true, false} {
+		before := p.router.Stats().Made
+		p.send(t, to, 1<<20)
+		if told := p.router.Stats().Made - before; (told != 0) != provokes {
+			t.Errorf("%d errors provoked; want any: %v", told, provokes)
+		}
+	}
+}
+
+// RFC 5927 section 7.2: who knows the addresses and ports of a connection can lower its path MTU, but not below the least that is
+// believed, and the connection goes on.
+func TestRFC5927_7_2_ForgedTooBig(t *testing.T) {
+	for name, c := range map[string]struct {
+		family         packet.Family
+		router, server string
+		least          int
+	}{
+		"inet":  {packet.Inet, "10.7.1.2", "10.7.2.2:80", 552},
+		"inet6": {packet.Inet6, "fd07:1::2", "[fd07:2::2]:80", 1280},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newNarrowPath(t, 1500, 0)
+			var longest atomic.Int64
+			fromHost, _ := p.router.Interface("net1")
+			register(t, p.router, c.family, packet.PhysicalIn, packet.Hook{Name: "longest", Func: func(c *packet.Context) hooks.Verdict {
+				if c.In == fromHost.Index() { // a queue of its own: these calls do not overlap
+					longest.Store(max(longest.Load(), int64(c.Packet.Len())))
+				}
+				return hooks.Accept
+			}})
+			l, err := p.server.Listen("tcp", c.server)
+			must(t, err)
+			defer l.Close()
+			ctx, cancel := dialer(t)
+			defer cancel()
+			client, err := p.host.Dial(ctx, "tcp", c.server)
+			must(t, err)
+			defer client.Close()
+			server, err := l.Accept()
+			must(t, err)
+			defer server.Close()
+			must(t, server.SetDeadline(time.Now().Add(20*time.Second)))
+
+			local, remote := netip.MustParseAddrPort(client.LocalAddr().String()), netip.MustParseAddrPort(c.server)
+			net1, _ := p.host.Interface("net1")
+			forge := func(mtu int) {
+				ports := binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint16(nil, local.Port()), remote.Port())
+				quote := serialize(t, ip(local.Addr(), remote.Addr(), 64, layers.IPProtocolTCP), gopacket.Payload(append(ports, 0, 0, 0, 1))) // a sequence number
+				b := tooBig(t, addr(c.router), local.Addr(), uint32(mtu), quote)
+				must(t, p.host.QueueIn(filled(t, b), net1.Index(), nil))
+				(&router{Instance: p.host, t: t}).settled(0)
+			}
+			transfer := func() int {
+				longest.Store(0)
+				const n = 64 << 10
+				written := make(chan error, 1)
+				go func() {
+					_, err := client.Write(make([]byte, n))
+					written <- err
+				}()
+				if _, err := io.ReadFull(server, make([]byte, n)); err != nil {
+					t.Fatal(err)
+				}
+				must(t, <-written)
+				return int(longest.Load())
+			}
+			for _, told := range []struct{ mtu, want int }{{c.least - 1, 1500}, {68, 1500}, {c.least, c.least}} {
+				forge(told.mtu)
+				if got := transfer(); got > told.want || got < told.want-header.TCPOptionsMaximumSize { // gVisor leaves room for all options that there might be
+					t.Errorf("told %d: packets of %d bytes, want %d", told.mtu, got, told.want)
 				}
 			}
 		})
