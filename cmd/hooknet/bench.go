@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hooknet/hooknet/internal/bench"
+	"github.com/hooknet/hooknet/internal/terminal"
 )
 
 func newBenchCommand(env environment) *cobra.Command {
@@ -106,7 +107,7 @@ func runBenchRouter(ctx context.Context, env environment, o benchOptions, expect
 		}
 		defer func() { _ = os.Remove(picture.Name()) }()
 	}
-	_, _ = fmt.Fprintf(env.stderr, "hooknet: about %s for %s\n", roughly(expected), count(o.Rounds, "round"))
+	_, _ = fmt.Fprintf(env.stderr, "hooknet: about %s for %s\n", terminal.Roughly(expected), terminal.Count(o.Rounds, "round"))
 	p := newProgress(env)
 	o.Worker = []string{"bench", benchWorker}
 	if p.terminal {
@@ -147,14 +148,6 @@ func savePicture(report *bench.Report, file *os.File, name string) error {
 		return fmt.Errorf("--svg %s: %w", name, err)
 	}
 	return nil
-}
-
-// roughly writes how long a person has to wait.
-func roughly(d time.Duration) string {
-	if d < 100*time.Second {
-		return fmt.Sprintf("%.0f seconds", d.Seconds())
-	}
-	return fmt.Sprintf("%.0f minutes", d.Minutes())
 }
 
 // benchWorker is the name of the command that bench.Run starts.

@@ -57,7 +57,7 @@ func TestBenchJSON(t *testing.T) {
 			t.Errorf("ratio %s is %v", key, report.Ratio[key])
 		}
 	}
-	if !regexp.MustCompile(`^hooknet: about \d+ seconds for 2 rounds\n(hooknet: void: .*\n)?$`).MatchString(errOut) {
+	if !regexp.MustCompile(`^hooknet: about \d+ s for 2 rounds\n(hooknet: void: .*\n)?$`).MatchString(errOut) {
 		t.Errorf("stderr %q, want how long it takes and nothing else", errOut)
 	}
 	svg, err := os.ReadFile(picture)

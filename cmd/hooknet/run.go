@@ -18,6 +18,7 @@ import (
 
 	"github.com/hooknet/hooknet/internal/config"
 	"github.com/hooknet/hooknet/internal/router"
+	"github.com/hooknet/hooknet/internal/terminal"
 	"github.com/hooknet/hooknet/netstack"
 )
 
@@ -153,19 +154,11 @@ func contents(file *config.Config) string {
 	for _, instance := range file.Instances {
 		interfaces += len(instance.Interfaces)
 	}
-	text := count(len(file.Instances), "instance") + ", " + count(interfaces, "interface")
+	text := terminal.Count(len(file.Instances), "instance") + ", " + terminal.Count(interfaces, "interface")
 	if cables := len(file.Cables); cables > 0 {
-		text += ", " + count(cables, "cable")
+		text += ", " + terminal.Count(cables, "cable")
 	}
 	return text
-}
-
-// count returns "1 thing", or "2 things".
-func count(n int, thing string) string {
-	if n == 1 {
-		return "1 " + thing
-	}
-	return fmt.Sprintf("%d %ss", n, thing)
 }
 
 // logStats logs what became of the packets of an instance, for those who want to know.

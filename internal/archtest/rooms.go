@@ -90,7 +90,8 @@ var Rooms = []Room{
 	{
 		Path: "cmd/hooknet",
 		Rooms: with(embedders, "internal/bench", "internal/capture", "internal/config",
-			"internal/control", "internal/demo", "internal/hostnet", "internal/metrics", "internal/rootless", "internal/router"),
+			"internal/control", "internal/demo", "internal/hostnet", "internal/metrics", "internal/rootless", "internal/router",
+			"internal/terminal"),
 		Packages:  []string{"github.com/spf13/cobra/...", "github.com/spf13/pflag", system, networking, "golang.org/x/sync/..."},
 		TestRooms: []string{"integration/testbed"},
 	},
@@ -115,7 +116,7 @@ var Rooms = []Room{
 	{Path: "internal/archtest"},
 	{
 		Path:      "internal/bench",
-		Rooms:     with(embedders, "internal/baseline", "internal/hostnet"),
+		Rooms:     with(embedders, "internal/baseline", "internal/hostnet", "internal/terminal"),
 		Packages:  []string{system},
 		TestRooms: []string{"internal/leaktest"},
 	},
@@ -124,7 +125,7 @@ var Rooms = []Room{
 	{Path: "internal/control", Rooms: embedders},
 	{
 		Path:      "internal/demo",
-		Rooms:     with(embedders, "internal/baseline", "internal/hostnet"),
+		Rooms:     with(embedders, "internal/baseline", "internal/hostnet", "internal/terminal"),
 		Packages:  []string{system, networking, "golang.org/x/sync/..."},
 		TestRooms: []string{"internal/leaktest"},
 	},
@@ -133,6 +134,7 @@ var Rooms = []Room{
 	{Path: "internal/metrics", Rooms: embedders, Packages: []string{"github.com/prometheus/client_golang/..."}},
 	{Path: "internal/rootless", Rooms: []string{"internal/hostnet"}, Packages: []string{system}},
 	{Path: "internal/router", Rooms: with(embedders, "internal/config", "internal/hostnet"), TestRooms: []string{"internal/leaktest"}},
+	{Path: "internal/terminal"},
 }
 
 // TestPackages are those of other modules that any room's _test.go files may import.

@@ -10,6 +10,8 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"time"
+
+	"github.com/hooknet/hooknet/internal/terminal"
 )
 
 // Config says what is measured, and how. The zero value works, but for Worker.
@@ -177,7 +179,7 @@ func (p *plan) run(ctx context.Context, networks map[string]*network) (results, 
 				if done > 0 {
 					left = time.Since(begin) / time.Duration(done) * time.Duration(total-done)
 				}
-				p.Progress(fmt.Sprintf("round %d of %d, %s, %s (%s left)", round+1, p.Rounds, test.What, path.Name, roughly(left)))
+				p.Progress(fmt.Sprintf("round %d of %d, %s, %s (%s left)", round+1, p.Rounds, test.What, path.Name, terminal.Roughly(left)))
 				figures, err := p.measure(ctx, networks[path.Name], test)
 				if err != nil {
 					return nil, fmt.Errorf("path %s, %s: %w", path.Name, test.What, err)

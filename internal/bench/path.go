@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/hooknet/hooknet/internal/terminal"
 )
 
 // A Path is a way from the client's namespace to the server's.
@@ -130,11 +132,11 @@ func names[T any](list []T, name func(T) string) (all []string) {
 func Describe() string {
 	var text strings.Builder
 	for _, p := range paths {
-		text.WriteString(left("  "+p.Name, 17) + p.What + "\n")
+		text.WriteString(terminal.Left("  "+p.Name, 17) + p.What + "\n")
 	}
 	text.WriteString("\n")
 	for _, t := range tests {
-		text.WriteString(left("  "+t.Name, 17) + t.What + "\n")
+		text.WriteString(terminal.Left("  "+t.Name, 17) + t.What + "\n")
 	}
 	return text.String()
 }

@@ -18,6 +18,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/hooknet/hooknet/internal/terminal"
 )
 
 // near compares figures that were calculated.
@@ -219,7 +221,7 @@ func TestText(t *testing.T) {
 			}
 			golden(t, name, plain.String())
 			for line := range strings.Lines(plain.String()) {
-				if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > width {
+				if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > terminal.Width {
 					t.Errorf("%d columns: %s", n, line)
 				}
 			}
@@ -239,7 +241,7 @@ func TestColumnsApart(t *testing.T) {
 			t.Errorf("%q is too close to what is left of it: %s", cell, line)
 		}
 	}
-	if n := utf8.RuneCountInString(line); n > width {
+	if n := utf8.RuneCountInString(line); n > terminal.Width {
 		t.Errorf("%d columns: %s", n, line)
 	}
 }

@@ -9,15 +9,13 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
-)
 
-// width is that of the terminals that the report is made for, in columns.
-const width = 80
+	"github.com/hooknet/hooknet/internal/terminal"
+)
 
 // WriteText writes the report for a person. No line is longer than 80 columns.
 func (r *Report) WriteText(w io.Writer, colour bool) error {
-	t := &text{colour: colour}
+	t := &text{terminal.Text{Colour: colour}}
 	t.heading(r)
 	for i := range r.Tests {
 		t.test(&r.Tests[i])
@@ -28,68 +26,40 @@ func (r *Report) WriteText(w io.Writer, colour bool) error {
 }
 
 // A text is a report being written.
-type text struct {
-	strings.Builder
-	colour bool
-}
-
-// Select Graphic Rendition, ECMA-48 section 8.3.117.
-const (
-	bold  = "1"
-	dim   = "2"
-	red   = "1;31"
-	green = "32"
-	cyan  = "36"
-)
-
-// paint returns s in a colour, if there are colours.
-func (t *text) paint(sgr, s string) string {
-	if !t.colour || s == "" {
-		return s
-	}
-	return "\x1b[" + sgr + "m" + s + "\x1b[0m"
-}
-
-func (t *text) line(s string) { t.WriteString(strings.TrimRight(s, " ") + "\n") }
+type text struct{ terminal.Text }
 
 // wrapped writes words in lines of one colour.
 func (t *text) wrapped(sgr, s string) {
-	line := ""
-	for _, word := range strings.Fields(s) {
-		if line != "" && utf8.RuneCountInString(line+" "+word) > width {
-			t.line(t.paint(sgr, line))
-			line = ""
-		}
-		line = strings.TrimPrefix(line+" "+word, " ")
+	for _, line := range terminal.Wrap(s, terminal.Width) {
+		t.Line("%s", t.Paint(sgr, line))
 	}
-	t.line(t.paint(sgr, line))
 }
 
 // heading says what was measured, and where.
 func (t *text) heading(r *Report) {
 	m := &r.Machine
-	t.line(t.paint(bold, "hooknet bench router") +
-		fmt.Sprintf("  %s of %v, IPv4, MTU %d", plural(r.Rounds, "round"), toDuration(r.Duration), r.MTU))
-	t.wrapped(dim, fmt.Sprintf("%s, %s; %s; %s; load %.1f before the start",
-		m.Processor, plural(m.Processors, "processor"), m.System, m.Go, m.Load))
+	t.Line("%s  %s of %v, IPv4, MTU %d",
+		t.Paint(terminal.Bold, "hooknet bench router"), terminal.Count(r.Rounds, "round"), toDuration(r.Duration), r.MTU)
+	t.wrapped(terminal.Dim, fmt.Sprintf("%s, %s; %s; %s; load %.1f before the start",
+		m.Processor, terminal.Count(m.Processors, "processor"), m.System, m.Go, m.Load))
 }
 
 // columns lines up a name and what is right of it.
 func columns(name string, cells ...string) string {
-	line := left(name, 15)
+	line := terminal.Left(name, 15)
 	for i, cell := range cells {
-		line += right(cell, [...]int{10, 15, 11, 10, 12}[i])
+		line += terminal.Right(cell, [...]int{10, 15, 11, 10, 12}[i])
 	}
 	return line
 }
 
 // barColumns is what columns with four cells leaves of a line for a bar, and two columns in front of it.
-const barColumns = width - 61 - 2
+const barColumns = terminal.Width - 61 - 2
 
 // test writes the table of a test, a line for each path.
 func (t *text) test(result *TestResult) {
-	t.line("")
-	t.line(t.paint(bold, result.What))
+	t.Line("")
+	t.Line("%s", t.Paint(terminal.Bold, result.What))
 	cells := []string{"median", "quartiles", "to splice"}
 	switch result.kind {
 	case tcpTest:
@@ -102,7 +72,7 @@ func (t *text) test(result *TestResult) {
 		cells[0] = "µs"
 		cells = append(cells, "p99", "unanswered")
 	}
-	t.line(t.paint(dim, columns("", cells...)))
+	t.Line("%s", t.Paint(terminal.Dim, columns("", cells...)))
 	most := 0.0
 	for _, p := range result.Results {
 		most = max(most, p.Figures[result.main].Median)
@@ -123,19 +93,19 @@ func (t *text) test(result *TestResult) {
 				busy = strconv.FormatFloat(f.Median, 'f', 2, 64)
 			}
 			cells = append(cells, busy)
-			bar = "  " + t.paint(colourOf(p.Path), barOf(p.Figures[Throughput].Median, most, barColumns))
+			bar = "  " + t.Paint(colourOf(p.Path), terminal.Bar(p.Figures[Throughput].Median, most, barColumns))
 		case udpTest:
 			cells = append(cells, percent(p.Figures[Loss].Median), strconv.FormatFloat(p.Figures[Offered].Median, 'f', 0, 64))
 		default:
 			cells = append(cells, short(p.Figures[RTT99].Median), percent(p.Figures[Unanswered].Median))
 		}
-		t.line(columns("  "+p.Path, cells...) + bar)
+		t.Line("%s%s", columns("  "+p.Path, cells...), bar)
 	}
 }
 
 // verdict sums up what the figures come to, and how far they can be believed.
 func (t *text) verdict(r *Report) {
-	t.line("")
+	t.Line("")
 	for i := range r.Tests {
 		result := &r.Tests[i]
 		var words []string
@@ -145,39 +115,30 @@ func (t *text) verdict(r *Report) {
 			}
 		}
 		if len(words) > 0 {
-			t.wrapped(bold, result.What+": "+strings.Join(words, ", "))
+			t.wrapped(terminal.Bold, result.What+": "+strings.Join(words, ", "))
 		}
 	}
-	t.wrapped(dim, fmt.Sprintf(`Ratios are medians of the ratios within each round; quartiles are of the rounds' figures. CPUs and µs/packet are
+	t.wrapped(terminal.Dim, fmt.Sprintf(`Ratios are medians of the ratios within each round; quartiles are of the rounds' figures. CPUs and µs/packet are
 		processor time of the router's process, what the kernel does in its name included; nobody knows it of the kernel's own
 		forwarding. Order of the paths: seed %d. It took %v.`, r.Seed, toDuration(r.Seconds).Round(time.Second)))
 	if m := &r.Machine; m.Load > float64(m.Processors)/2 {
-		t.wrapped(dim, fmt.Sprintf("The machine was busy before the start (load %.1f): expect noise.", m.Load))
+		t.wrapped(terminal.Dim, fmt.Sprintf("The machine was busy before the start (load %.1f): expect noise.", m.Load))
 	}
 	if len(r.Unjudged) > 0 {
-		t.wrapped(dim, "Whether the baselines are fast enough was not looked at: "+strings.Join(r.Unjudged, " and ")+" not measured with 1 stream of TCP.")
+		t.wrapped(terminal.Dim, "Whether the baselines are fast enough was not looked at: "+strings.Join(r.Unjudged, " and ")+" not measured with 1 stream of TCP.")
 	}
 	if r.Void != "" {
-		t.line("")
-		t.wrapped(red, "VOID: "+r.Void)
+		t.Line("")
+		t.wrapped(terminal.Red+";"+terminal.Bold, "VOID: "+r.Void)
 	}
 }
 
 // colourOf returns the colour of a path's bar.
 func colourOf(path string) string {
 	if strings.HasPrefix(path, hooknetPath) {
-		return green
+		return terminal.Green
 	}
-	return cyan
-}
-
-// left and right pad s to a number of columns.
-func left(s string, columns int) string {
-	return s + strings.Repeat(" ", max(0, columns-utf8.RuneCountInString(s)))
-}
-
-func right(s string, columns int) string {
-	return strings.Repeat(" ", max(0, columns-utf8.RuneCountInString(s))) + s
+	return terminal.Cyan
 }
 
 // short writes a number with three digits that count.
@@ -199,35 +160,6 @@ func percent(x float64) string {
 	return strconv.FormatFloat(x*100, 'f', 2, 64) + " %"
 }
 
-// barOf draws a part of a whole with a resolution of an eighth of a column.
-func barOf(part, whole float64, columns int) string {
-	if whole <= 0 {
-		return ""
-	}
-	eighths := int(part/whole*float64(columns*8) + 0.5)
-	bar := strings.Repeat("█", eighths/8)
-	if rest := eighths % 8; rest > 0 {
-		bar += string([]rune(" ▏▎▍▌▋▊▉")[rest])
-	}
-	return bar
-}
-
-// plural writes "1 round", "2 rounds".
-func plural(n int, word string) string {
-	if n != 1 {
-		word += "s"
-	}
-	return fmt.Sprintf("%d %s", n, word)
-}
-
 func toDuration(seconds float64) time.Duration {
 	return time.Duration(seconds * float64(time.Second)).Round(time.Millisecond)
-}
-
-// roughly writes how long something will take.
-func roughly(d time.Duration) string {
-	if d < 90*time.Second {
-		return fmt.Sprintf("%.0f s", d.Seconds())
-	}
-	return fmt.Sprintf("%.0f min", d.Minutes())
 }

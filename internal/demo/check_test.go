@@ -62,7 +62,6 @@ func TestWords(t *testing.T) {
 		size(1<<20 - 1): "1 MiB", size(999 << 20): "999 MiB", size(1000 << 20): "0.977 GiB", size(2 << 40): "2 TiB",
 		short(17 * time.Microsecond): "17 µs", short(4500 * time.Microsecond): "4.5 ms", short(2004 * time.Millisecond): "2.0 s",
 		bitRate(123e6): "123 Mbit/s", bitRate(7.09e9): "7.09 Gbit/s",
-		barOf(1, 2, 4): "██", barOf(1, 16, 4): "▎", barOf(0, 0, 4): "",
 	} {
 		if got != want {
 			t.Errorf("%q, want %q", got, want)
