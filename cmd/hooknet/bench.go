@@ -73,7 +73,7 @@ func newBenchRouterCommand(env environment) *cobra.Command {
 	}
 	flags := cmd.Flags()
 	flags.SortFlags = false
-	flags.IntVar(&o.Rounds, "rounds", 10, "how often each path is measured with each test")
+	flags.IntVar(&o.Rounds, "rounds", 10, "how often each test measures each path")
 	flags.DurationVar(&o.Duration, "duration", time.Second, "how long one measurement takes")
 	flags.StringSliceVar(&o.Paths, "paths", nil, "only these `PATHS`, separated by commas")
 	flags.StringSliceVar(&o.Tests, "tests", nil, "only these `TESTS`, separated by commas")

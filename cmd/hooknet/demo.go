@@ -23,8 +23,10 @@ func newDemoCommand(env environment) *cobra.Command {
 		Short: "Show what hooknet does, on a network of its own",
 		Long: `Builds two network namespaces joined by a hooknet router, registers hooks on it,
 sends real traffic through it, creates and destroys another instance meanwhile
-and reports what happened. Takes a few seconds and leaves nothing behind. Linux only; root is not needed where users may make
-namespaces and open /dev/net/tun.`,
+and reports what happened. Takes a few seconds and leaves nothing behind.
+
+Linux only; root is not needed where users may make namespaces and open
+/dev/net/tun.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if options.transfer <= 0 {
@@ -42,7 +44,7 @@ namespaces and open /dev/net/tun.`,
 		},
 	}
 	cmd.Flags().BoolVar(&options.asJSON, "json", false, "print the report as one JSON object")
-	cmd.Flags().DurationVar(&options.transfer, "transfer", 2*time.Second, "how long each of the two TCP transfers takes")
+	cmd.Flags().DurationVar(&options.transfer, "transfer", 2*time.Second, "how long each TCP transfer takes")
 	return cmd
 }
 

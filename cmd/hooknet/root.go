@@ -38,7 +38,7 @@ func run(ctx context.Context, env environment) error {
 	started := false
 	root := &cobra.Command{
 		Use:               "hooknet",
-		Short:             "A userspace router over TUN devices, with hooks at every point that a packet passes",
+		Short:             "A userspace router over TUN devices, with hooks at every point a packet passes",
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},

@@ -5,9 +5,39 @@ package main
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hooknet/hooknet/internal/terminal"
 )
+
+// The help of every command fits a terminal.
+func TestHelpFits(t *testing.T) {
+	var check func(commands []*cobra.Command, path ...string)
+	check = func(commands []*cobra.Command, path ...string) {
+		out, errOut, err := runHere(t, append(slices.Clone(path), "--help")...)
+		if err != nil || errOut != "" {
+			t.Errorf("%q: %v, standard error %q", path, err, errOut)
+		}
+		for line := range strings.Lines(out) {
+			if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > terminal.Width {
+				t.Errorf("%q: %d columns: %s", path, n, line)
+			}
+		}
+		for _, c := range commands {
+			check(c.Commands(), append(slices.Clone(path), c.Name())...)
+		}
+	}
+	var all []*cobra.Command
+	for _, newCommand := range commands {
+		all = append(all, newCommand(environment{}))
+	}
+	check(all)
+}
 
 func TestUsage(t *testing.T) {
 	for _, test := range []struct {
