@@ -29,7 +29,7 @@ type LinkConfig struct {
 	// MTU of both ends, in bytes. Default: 1500.
 	MTU int
 
-	// TxQueueLen is how many packets the kernel keeps for a slow reader. Default: 2000, so that a burst of fragments is
+	// TxQueueLen is how many packets the kernel keeps for a slow reader. Default: hostnet.TUNQueueLen, 2000, so that a burst of fragments is
 	// not lost before hooknet sees it.
 	TxQueueLen int
 
@@ -45,10 +45,7 @@ type LinkConfig struct {
 // Everything is the two default routes.
 var Everything = Prefixes("0.0.0.0/0", "::/0")
 
-const (
-	defaultMTU        = 1500
-	defaultTxQueueLen = 2000
-)
+const defaultMTU = 1500
 
 // A Link is a TUN device between a namespace and an instance.
 type Link struct {
@@ -69,7 +66,7 @@ func (b *Bed) Link(ns *Namespace, inst *netstack.Instance, cfg LinkConfig) *Link
 		cfg.MTU = defaultMTU
 	}
 	if cfg.TxQueueLen == 0 {
-		cfg.TxQueueLen = defaultTxQueueLen
+		cfg.TxQueueLen = hostnet.TUNQueueLen
 	}
 	b.links++
 

@@ -80,7 +80,7 @@ func (n *Namespace) configure(cfg hostnet.LinkConfig) {
 // addresses, and a queue as long as that of a Link.
 func (n *Namespace) SetUp(device string, mtu int, addresses ...netip.Prefix) {
 	n.bed.t.Helper()
-	n.configure(hostnet.LinkConfig{Name: device, MTU: mtu, TxQueueLen: defaultTxQueueLen, NoAutoconf: true, Addresses: addresses})
+	n.configure(hostnet.LinkConfig{Name: device, MTU: mtu, TxQueueLen: hostnet.TUNQueueLen, NoAutoconf: true, Addresses: addresses})
 }
 
 func (n *Namespace) linkNames() []string {

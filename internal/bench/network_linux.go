@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"syscall"
 	"time"
 
 	"github.com/hooknet/hooknet/internal/hostnet"
@@ -20,13 +19,7 @@ var (
 	server, serverRouter = netip.MustParsePrefix("10.99.2.2/24"), netip.MustParsePrefix("10.99.2.1/24")
 )
 
-const (
-	device = "bench0" // in both namespaces
-
-	// txQueueLen is how many packets may wait in the kernel for a router's process, whichever it is. The default of TUN
-	// devices, 500, is overrun by a burst of TCP with a large window.
-	txQueueLen = 2000
-)
+const device = "bench0" // in both namespaces
 
 // A network is a path with a namespace on either end of it. What it is made of ends with the last descriptor and the
 // last process, whatever becomes of this one.
@@ -88,10 +81,10 @@ func (n *network) addKernelRouter(ctx context.Context) (err error) {
 		if err := end.namespace.AddVeth(device, n.router, port); err != nil {
 			return err
 		}
-		if err := configure(n.router, hostnet.LinkConfig{Name: port, MTU: mtu, Addresses: []netip.Prefix{end.far}}); err != nil {
+		if _, err := n.router.ConfigureQuietly(hostnet.LinkConfig{Name: port, MTU: mtu, Addresses: []netip.Prefix{end.far}}); err != nil {
 			return err
 		}
-		err := configure(end.namespace, hostnet.LinkConfig{
+		_, err := end.namespace.ConfigureQuietly(hostnet.LinkConfig{
 			Name: device, MTU: mtu, Addresses: []netip.Prefix{end.near},
 			Routes: []hostnet.Route{{Destination: netip.PrefixFrom(end.dest, 32), Gateway: end.gateway}},
 		})
@@ -118,8 +111,8 @@ func (n *network) addProcess(ctx context.Context, path *Path, worker []string) (
 		near      netip.Prefix
 		far       netip.Prefix
 	}{{n.client, client, server}, {n.server, server, client}} {
-		err := configure(end.namespace, hostnet.LinkConfig{
-			Name: device, MTU: mtu, TxQueueLen: txQueueLen, Addresses: []netip.Prefix{end.near},
+		_, err := end.namespace.ConfigureQuietly(hostnet.LinkConfig{
+			Name: device, MTU: mtu, TxQueueLen: hostnet.TUNQueueLen, Addresses: []netip.Prefix{end.near},
 			Routes: []hostnet.Route{{Destination: end.far.Masked()}},
 		})
 		if err != nil {
@@ -127,18 +120,6 @@ func (n *network) addProcess(ctx context.Context, path *Path, worker []string) (
 		}
 	}
 	return nil
-}
-
-// configure sets up a link without chatter: no packets but ours. Where /proc/sys is read-only, as in many containers,
-// IPv6 is left to chatter.
-func configure(namespace *hostnet.Namespace, link hostnet.LinkConfig) error {
-	link.NoAutoconf = true
-	err := namespace.Configure(link)
-	if errors.Is(err, syscall.EROFS) {
-		link.NoAutoconf = false
-		err = namespace.Configure(link)
-	}
-	return err
 }
 
 // await returns when the server has answered: a router may say that it is ready a little early.

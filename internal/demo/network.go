@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"syscall"
 
 	"github.com/hooknet/hooknet/instances"
 	"github.com/hooknet/hooknet/internal/hostnet"
@@ -60,10 +59,6 @@ const (
 	deviceName = "tun0"    // in both namespaces
 	directName = "direct0" // the veth pair, in both namespaces
 	mtu        = 1500
-
-	// txQueueLen is how many packets may wait for the router in the kernel: a burst of TCP with a large window
-	// overruns the default of 500.
-	txQueueLen = 2000
 )
 
 // families are those whose packets are hooked and tried out.
@@ -120,11 +115,10 @@ func (n *network) connect(name string, namespace *hostnet.Namespace, near, far d
 	if err != nil {
 		return err
 	}
-	err = configure(namespace, hostnet.LinkConfig{
+	_, err = namespace.ConfigureQuietly(hostnet.LinkConfig{
 		Name:       deviceName,
 		MTU:        mtu,
-		TxQueueLen: txQueueLen,
-		NoAutoconf: true,
+		TxQueueLen: hostnet.TUNQueueLen,
 		Addresses:  far.prefixes(),
 		Routes: []hostnet.Route{
 			{Destination: defaultRoutes.inet, Gateway: near.inet.Addr()},
@@ -149,21 +143,12 @@ func (n *network) addDirect() error {
 	if err := n.red.AddVeth(directName, n.blue, directName); err != nil {
 		return err
 	}
-	link := hostnet.LinkConfig{Name: directName, MTU: mtu, NoAutoconf: true, Addresses: redDirect.prefixes()}
-	if err := configure(n.red, link); err != nil {
+	link := hostnet.LinkConfig{Name: directName, MTU: mtu, Addresses: redDirect.prefixes()}
+	if _, err := n.red.ConfigureQuietly(link); err != nil {
 		return err
 	}
 	link.Addresses = blueDirect.prefixes()
-	return configure(n.blue, link)
-}
-
-// configure sets up a link. Where /proc/sys is read-only, as in many containers, IPv6 is left to chatter.
-func configure(namespace *hostnet.Namespace, link hostnet.LinkConfig) error {
-	err := namespace.Configure(link)
-	if link.NoAutoconf && errors.Is(err, syscall.EROFS) {
-		link.NoAutoconf = false
-		err = namespace.Configure(link)
-	}
+	_, err := n.blue.ConfigureQuietly(link)
 	return err
 }
 

@@ -6,6 +6,7 @@ package hostnet
 import (
 	"errors"
 	"net/netip"
+	"syscall"
 )
 
 // ErrUnsupported is in every error on systems other than Linux. It is
@@ -44,7 +45,7 @@ type LinkConfig struct {
 
 	// TxQueueLen is how many packets the link queues on their way out; for a TUN
 	// device, on their way to the program that reads it (500 by default; bursts beyond
-	// are lost). 0 leaves it.
+	// are lost; see TUNQueueLen). 0 leaves it.
 	TxQueueLen int
 
 	// NoAutoconf keeps IPv6 quiet: no link-local address but those given, no router
@@ -58,6 +59,24 @@ type LinkConfig struct {
 	// Routes lead out of this link. They are added in order, so that a gateway can be
 	// reached by the route before.
 	Routes []Route
+}
+
+// TUNQueueLen is the TxQueueLen for a TUN device whose program is a router: the default
+// is overrun by a burst of TCP with a large window, and by the fragments of a few large
+// datagrams.
+const TUNQueueLen = 2000
+
+// ConfigureQuietly is Configure with NoAutoconf where that can be had. Where /proc/sys
+// is read-only, as in many containers, IPv6 autoconfiguration stays on, and quiet is
+// false.
+func (n *Namespace) ConfigureQuietly(cfg LinkConfig) (quiet bool, err error) {
+	cfg.NoAutoconf = true
+	err = n.Configure(cfg)
+	if !errors.Is(err, syscall.EROFS) {
+		return true, err
+	}
+	cfg.NoAutoconf = false
+	return false, n.Configure(cfg)
 }
 
 // Route is a route of the host's, or of a namespace's, main table.

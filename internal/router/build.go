@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"syscall"
 
 	"github.com/hooknet/hooknet/instances"
 	"github.com/hooknet/hooknet/internal/config"
@@ -15,10 +14,6 @@ import (
 	"github.com/hooknet/hooknet/netstack"
 	"github.com/hooknet/hooknet/tun"
 )
-
-// txQueueLen is how many packets may wait in the kernel for us to read them. The default of TUN devices, 500, is
-// overrun by a burst of TCP with a large window, and by the fragments of a few large datagrams.
-const txQueueLen = 2000
 
 // A builder is at work during Open.
 type builder struct {
@@ -202,21 +197,17 @@ func (b *builder) configureHosts(ctx context.Context) error { return b.eachLink(
 // configureHost sets up the host's side of an interface. Like a WireGuard device it has no IPv6 addresses but those
 // given, and the host asks nobody there for routers.
 func (b *builder) configureHost(l *link) error {
-	cfg := hostnet.LinkConfig{
+	quiet, err := l.place.ConfigureQuietly(hostnet.LinkConfig{
 		Name:       l.Device,
 		MTU:        l.MTU,
-		TxQueueLen: txQueueLen,
-		NoAutoconf: true,
+		TxQueueLen: hostnet.TUNQueueLen,
 		Addresses:  l.Host.Addresses,
-	}
-	err := l.place.Configure(cfg)
-	if errors.Is(err, syscall.EROFS) { // /proc/sys, in many containers
-		b.Logger.Debug("IPv6 autoconfiguration stays on: /proc/sys is read-only", "device", l.Device)
-		cfg.NoAutoconf = false
-		err = l.place.Configure(cfg)
-	}
+	})
 	if err != nil {
 		return &Error{At: l.Host.At, Object: l.String(), Err: err}
+	}
+	if !quiet {
+		b.Logger.Debug("IPv6 autoconfiguration stays on: /proc/sys is read-only", "device", l.Device)
 	}
 	for _, r := range l.Host.Routes {
 		// One by one: an error is to name the line.
