@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/hooknet/hooknet/hooks"
+	"github.com/hooknet/hooknet/internal/soaktest"
 )
 
 // Two hooks that take each other away while both are running.
@@ -148,7 +149,7 @@ func TestStress(t *testing.T) { stress(t, 250) }
 
 // TestSoakStress does so until HOOKNET_SOAK is over.
 func TestSoakStress(t *testing.T) {
-	for deadline := time.Now().Add(soakTime(t)); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(soaktest.Time(t, 0)); time.Now().Before(deadline); {
 		stress(t, 1000)
 	}
 }

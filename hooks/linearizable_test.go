@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -18,6 +17,7 @@ import (
 	"github.com/anishathalye/porcupine"
 
 	"github.com/hooknet/hooknet/hooks"
+	"github.com/hooknet/hooknet/internal/soaktest"
 )
 
 // TestConcurrentHistories lets clients change one event at the same time and
@@ -30,25 +30,11 @@ func TestConcurrentHistories(t *testing.T) {
 // TestSoakHistories does so with 1,000 histories, and then until HOOKNET_SOAK
 // (as "10m") is over.
 func TestSoakHistories(t *testing.T) {
-	deadline := time.Now().Add(soakTime(t))
+	deadline := time.Now().Add(soaktest.Time(t, 0))
 	checkHistories(t, 100, 1100)
 	for seed := uint64(1100); time.Now().Before(deadline); seed += 1000 {
 		checkHistories(t, seed, seed+1000)
 	}
-}
-
-// soakTime returns how long a soak test shall run, and skips it if it shall
-// not.
-func soakTime(t *testing.T) time.Duration {
-	value := os.Getenv("HOOKNET_SOAK")
-	if value == "" {
-		t.Skip("HOOKNET_SOAK is not set (make soak)")
-	}
-	duration, err := time.ParseDuration(value)
-	if err != nil {
-		t.Fatalf("HOOKNET_SOAK: %v", err)
-	}
-	return duration
 }
 
 func checkHistories(t *testing.T, from, to uint64) {

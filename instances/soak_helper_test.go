@@ -16,6 +16,7 @@ import (
 	"github.com/hooknet/hooknet/hooks/hhook"
 	"github.com/hooknet/hooknet/hooks/khelp"
 	"github.com/hooknet/hooknet/instances"
+	"github.com/hooknet/hooknet/internal/soaktest"
 	"github.com/hooknet/hooknet/netstack"
 )
 
@@ -101,7 +102,7 @@ func TestSoakHelper(t *testing.T) {
 	}
 	var every soakHelper
 	rounds := int64(0)
-	for deadline := time.Now().Add(soakTime(t)); time.Now().Before(deadline); rounds++ {
+	for deadline := time.Now().Add(soaktest.Time(t, usualSoak)); time.Now().Before(deadline); rounds++ {
 		var loaded []*khelp.Helper
 		for _, i := range all {
 			loaded = append(loaded, load(t, i, every.config("every", func(int64) {})))

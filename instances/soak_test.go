@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -16,22 +15,13 @@ import (
 
 	"github.com/hooknet/hooknet/hooks"
 	"github.com/hooknet/hooknet/instances"
+	"github.com/hooknet/hooknet/internal/soaktest"
 	"github.com/hooknet/hooknet/netstack"
 	"github.com/hooknet/hooknet/packet"
 )
 
-// soakTime is how long a soak takes: HOOKNET_SOAK (make soak), else 3 s.
-func soakTime(t *testing.T) time.Duration {
-	value := os.Getenv("HOOKNET_SOAK")
-	if value == "" {
-		return 3 * time.Second
-	}
-	d, err := time.ParseDuration(value)
-	if err != nil {
-		t.Fatalf("HOOKNET_SOAK: %v", err)
-	}
-	return d
-}
+// usualSoak is how long a soak takes where it is one test of many.
+const usualSoak = 3 * time.Second
 
 // A soakModule is what a thorough module has on one instance: a notifier at every level, a handle on every protocol, and a
 // hook on every PHYSICAL_IN.
@@ -252,7 +242,7 @@ func TestSoakModule(t *testing.T) {
 		},
 	}
 	rounds := 0
-	for deadline := time.Now().Add(soakTime(t)); time.Now().Before(deadline); rounds++ {
+	for deadline := time.Now().Add(soaktest.Time(t, usualSoak)); time.Now().Before(deadline); rounds++ {
 		r, err := m.Register(descriptor)
 		if err != nil {
 			t.Fatal(err)

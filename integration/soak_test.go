@@ -22,23 +22,11 @@ import (
 
 	"github.com/hooknet/hooknet/hooks"
 	"github.com/hooknet/hooknet/integration/testbed"
+	"github.com/hooknet/hooknet/internal/soaktest"
 	"github.com/hooknet/hooknet/netstack"
 	"github.com/hooknet/hooknet/packet"
 	"github.com/hooknet/hooknet/tun"
 )
-
-// soakTime is how long a soak takes: HOOKNET_SOAK (make soak), else 5 s.
-func soakTime(t *testing.T) time.Duration {
-	value := os.Getenv("HOOKNET_SOAK")
-	if value == "" {
-		return 5 * time.Second
-	}
-	d, err := time.ParseDuration(value)
-	if err != nil {
-		t.Fatalf("HOOKNET_SOAK: %v", err)
-	}
-	return d
-}
 
 // soakHeapMargin is how much larger the heap may be after the soak than before, in bytes after a garbage collection: what
 // gVisor keeps of connections that ended within the last minute, and of datagrams that are still to be put together.
@@ -420,7 +408,7 @@ func TestSoakRouter(t *testing.T) {
 	for k := range s.done {
 		s.done[k].Store(0)
 	}
-	s.mix(soakTime(t))
+	s.mix(soaktest.Time(t, 5*time.Second))
 	after := rest(t, before)
 	for k := range s.done {
 		n := s.done[k].Load()

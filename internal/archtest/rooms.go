@@ -45,7 +45,7 @@ func with(rooms []string, more ...string) []string { return slices.Concat(rooms,
 // here, which is where a reviewer looks at it.
 var Rooms = []Room{
 	// The mechanism. Knows no packets.
-	{Path: "hooks", Tests: []string{"github.com/anishathalye/porcupine/..."}},
+	{Path: "hooks", Tests: []string{"github.com/anishathalye/porcupine/..."}, TestRooms: []string{"internal/soaktest"}},
 	{Path: "hooks/hhook", Rooms: []string{"hooks"}},
 	{Path: "hooks/khelp", Rooms: []string{"hooks", "hooks/hhook"}},
 
@@ -81,7 +81,7 @@ var Rooms = []Room{
 	{Path: "netstack/ertt", Rooms: []string{"hooks", "hooks/hhook", "hooks/khelp", "netstack"}, TestRooms: []string{"packet", "tun", "internal/leaktest"}},
 
 	// Many instances. What an embedder imports first.
-	{Path: "instances", Rooms: belowInstances, TestRooms: []string{"tun/tuntest", "internal/hostnet", "internal/leaktest"}},
+	{Path: "instances", Rooms: belowInstances, TestRooms: []string{"tun/tuntest", "internal/hostnet", "internal/leaktest", "internal/soaktest"}},
 
 	// Adapters to and from wireguard-go.
 	{Path: "wgtun", Rooms: embedders, Packages: []string{"golang.zx2c4.com/wireguard/..."}, TestRooms: []string{"tun/tuntest"}},
@@ -134,6 +134,7 @@ var Rooms = []Room{
 	{Path: "internal/metrics", Rooms: embedders, Packages: []string{"github.com/prometheus/client_golang/..."}},
 	{Path: "internal/rootless", Rooms: []string{"internal/hostnet"}, Packages: []string{system}},
 	{Path: "internal/router", Rooms: with(embedders, "internal/config", "internal/hostnet"), TestRooms: []string{"internal/leaktest"}},
+	{Path: "internal/soaktest"},
 	{Path: "internal/terminal"},
 }
 
