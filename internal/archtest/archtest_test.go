@@ -161,13 +161,14 @@ func TestImportsAreFound(t *testing.T) {
 func TestTableFaultsAreFound(t *testing.T) {
 	got := archtest.CheckTable([]archtest.Room{
 		{Path: "a", Rooms: []string{"b"}},
-		{Path: "b", Rooms: []string{"c", "d"}},
+		{Path: "b", Rooms: []string{"c", "d", "a/below"}},
 		{Path: "c", Rooms: []string{"a"}},
 		{Path: "c"},
 	})
 	want := []string{
 		"a circle: a > b > c > a",
 		"room b lists d, which has no row",
+		"room b lists a/below, which has no row",
 		"a circle: b > c > a > b",
 		"a circle: c > a > b > c",
 		"room c has two rows",

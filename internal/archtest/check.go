@@ -56,7 +56,7 @@ func CheckTable(rooms []Room) []string {
 			broken = append(broken, fmt.Sprintf("room %s has two rows", room.Path))
 		}
 		for _, path := range slices.Concat(room.Rooms, room.TestRooms) {
-			if other := roomOf(rooms, Module+"/"+path); other == nil {
+			if other := roomOf(rooms, Module+"/"+path); other == nil || other.Path != path {
 				broken = append(broken, fmt.Sprintf("room %s lists %s, which has no row", room.Path, path))
 			}
 		}

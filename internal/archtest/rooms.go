@@ -92,12 +92,12 @@ var Rooms = []Room{
 		Rooms: with(embedders, "internal/bench", "internal/capture", "internal/config",
 			"internal/control", "internal/demo", "internal/hostnet", "internal/metrics", "internal/rootless", "internal/router",
 			"internal/terminal"),
-		Packages:  []string{"github.com/spf13/cobra/...", "github.com/spf13/pflag", system, networking, "golang.org/x/sync/..."},
-		TestRooms: []string{"integration/testbed"},
+		Packages: []string{"github.com/spf13/cobra/...", "github.com/spf13/pflag", system, networking, "golang.org/x/sync/..."},
 	},
 
 	// Tests with real tools in real namespaces, and the helper for users' own tests. Nothing in the product imports them.
 	{Path: "integration", Anything: true},
+	{Path: "integration/testbed", Rooms: with(embedders, "internal/hostnet"), Packages: []string{system}, TestRooms: []string{"internal/leaktest"}},
 
 	// The host's side. Never on the packet path.
 	{
@@ -133,7 +133,11 @@ var Rooms = []Room{
 	{Path: "internal/leaktest", Packages: []string{gvisor, "go.uber.org/goleak"}},
 	{Path: "internal/metrics", Rooms: embedders, Packages: []string{"github.com/prometheus/client_golang/..."}},
 	{Path: "internal/rootless", Rooms: []string{"internal/hostnet"}, Packages: []string{system}},
-	{Path: "internal/router", Rooms: with(embedders, "internal/config", "internal/hostnet"), TestRooms: []string{"internal/leaktest"}},
+	{
+		Path:      "internal/router",
+		Rooms:     with(embedders, "internal/config", "internal/hostnet"),
+		TestRooms: []string{"integration/testbed", "internal/leaktest"},
+	},
 	{Path: "internal/soaktest"},
 	{Path: "internal/terminal"},
 }
