@@ -99,6 +99,57 @@ func TestHostSide(t *testing.T) {
 	}
 }
 
+// Devices are opened as the file says.
+func TestDevices(t *testing.T) {
+	red := newHost(t)
+	var got []tun.Config
+	open(t, parse(t, `
+instances:
+  - name: r
+    interfaces:
+      - {name: a, host: {namespace: RED}}
+      - {name: b, device: hn-b, driver: linux, queues: 2, coalesce: false, host: {namespace: RED}}
+      - {name: c, driver: linux, offload: false, host: {namespace: RED}}
+      - {name: d, driver: water, host: {namespace: RED}}
+`, red), router.Config{OpenDevice: func(cfg tun.Config) (tun.Device, error) {
+		got = append(got, cfg)
+		return tun.Open(cfg)
+	}})
+	want := []tun.Config{
+		{Name: "a", Queues: 1},
+		{Name: "hn-b", Driver: tun.DriverLinux, Queues: 2, NoCoalesce: true},
+		{Name: "c", Driver: tun.DriverLinux, Queues: 1, NoOffload: true, NoCoalesce: true},
+		{Name: "d", Driver: tun.DriverWater, Queues: 1, NoOffload: true, NoCoalesce: true},
+	}
+	if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Prefix{}), cmpopts.IgnoreFields(tun.Config{}, "Logger")); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// Routes are as the file says; of those to one destination the lowest metric is in force.
+func TestRoutes(t *testing.T) {
+	r := open(t, parse(t, `
+instances:
+  - name: r
+    routes:
+      - {to: 10.66.0.0/16, type: prohibit, metric: 2147483647}
+      - {to: 10.66.0.0/16, type: blackhole, metric: 7}
+      - {to: "fd00:66::/32", type: unreachable}
+`), router.Config{})
+	got := make(map[string]netstack.RouteType)
+	for route := range only(t, r).Routes() {
+		if route.Type != netstack.Unicast {
+			got[fmt.Sprint(route.Destination, " metric ", route.Metric)] = route.Type
+		}
+	}
+	want := map[string]netstack.RouteType{
+		"10.66.0.0/16 metric 7": netstack.Blackhole, "fd00:66::/32 metric 0": netstack.Unreachable,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 // Three instances in a row; the one in the middle has no device at all.
 func TestCables(t *testing.T) {
 	red, blue := newHost(t), newHost(t)
