@@ -59,11 +59,13 @@ type udpConn struct {
 
 // newUDPConn makes a connection of an endpoint. gonet's reads wait for data alone; here an error, such as that of an ICMP
 // message, ends their wait too.
-func (i *Instance) newUDPConn(queue *waiter.Queue, ep tcpip.Endpoint) *udpConn {
+func (i *Instance) newUDPConn(queue *waiter.Queue, ep tcpip.Endpoint, socket *Socket) *udpConn {
 	onError := new(waiter.Entry)
 	onError.Init(wakeReaders{queue}, waiter.EventErr)
 	queue.EventRegister(onError)
-	return &udpConn{UDPConn: gonet.NewUDPConn(queue, newDatagramEndpoint(queue, ep)), inst: i}
+	c := &udpConn{UDPConn: gonet.NewUDPConn(queue, newDatagramEndpoint(queue, ep)), inst: i, socket: socket}
+	socket.bound(c.LocalAddr())
+	return c
 }
 
 // wakeReaders listens for errors of an endpoint.
@@ -142,10 +144,10 @@ func (l *listener) Accept() (net.Conn, error) {
 		switch {
 		case err == nil:
 			conn := c.(*gonet.TCPConn)
-			if local := addrPortOf(conn.LocalAddr()); l.inst.isLocal(local.Addr()) {
-				if socket, err := l.inst.sockets.accept(local, addrPortOf(conn.RemoteAddr())); err == nil {
-					return &tcpConn{TCPConn: conn, socket: socket}, nil
-				}
+			socket := &Socket{Network: "tcp", Remote: addrPortOf(conn.RemoteAddr())}
+			socket.bound(conn.LocalAddr())
+			if l.inst.isLocal(socket.Local().Addr()) && l.inst.sockets.admit(socket) == nil {
+				return &tcpConn{TCPConn: conn, socket: socket}, nil
 			}
 			_ = c.Close() // its address was taken away while it waited, or a hook does not want it
 		case l.closed.Load():

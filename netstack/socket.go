@@ -64,31 +64,28 @@ func (i *Instance) Dial(ctx context.Context, network, address string) (net.Conn,
 		}
 		return c, nil
 	}
-	c, err := i.dialTCP(ctx, remote)
+	socket := &Socket{Network: "tcp", Remote: remote}
+	c, err := openSocket(&i.sockets, socket, func() (*tcpConn, error) { return i.connectTCP(ctx, socket) })
 	if err != nil {
 		return nil, &net.OpError{Op: "dial", Net: network, Addr: net.TCPAddrFromAddrPort(remote), Err: err}
 	}
 	return c, nil
 }
 
-// dialTCP makes a socket and connects it.
-func (i *Instance) dialTCP(ctx context.Context, remote netip.AddrPort) (net.Conn, error) {
-	socket, err := i.sockets.add("tcp", remote)
-	if err != nil {
-		return nil, err
+// openSocket lets the hooks see a new socket, and makes what it stands for. SocketClose runs if that fails.
+func openSocket[C any](s *sockets, socket *Socket, make func() (C, error)) (c C, err error) {
+	if err = s.admit(socket); err != nil {
+		return c, err
 	}
-	c, err := i.connectTCP(ctx, remote)
-	if err != nil {
+	if c, err = make(); err != nil {
 		socket.close()
-		return nil, err
 	}
-	socket.bound(c.LocalAddr())
-	c.socket = socket
-	return c, nil
+	return c, err
 }
 
 // connectTCP connects; the endpoint is closed on every error.
-func (i *Instance) connectTCP(ctx context.Context, remote netip.AddrPort) (*tcpConn, error) {
+func (i *Instance) connectTCP(ctx context.Context, socket *Socket) (*tcpConn, error) {
+	remote := socket.Remote
 	var queue waiter.Queue
 	ep, terr := i.host.stack.NewEndpoint(tcp.ProtocolNumber, protocolOf(remote.Addr()), &queue)
 	if terr != nil {
@@ -122,27 +119,20 @@ func (i *Instance) connectTCP(ctx context.Context, remote netip.AddrPort) (*tcpC
 		ep.Abort()
 		return nil, errnoOf(terr)
 	}
-	return &tcpConn{TCPConn: gonet.NewTCPConn(&queue, ep)}, nil
-}
-
-// dialDatagram makes a UDP or ping socket and connects it.
-func (i *Instance) dialDatagram(network string, transport tcpip.TransportProtocolNumber, remote netip.AddrPort) (net.Conn, error) {
-	socket, err := i.sockets.add(network, remote)
-	if err != nil {
-		return nil, err
-	}
-	c, err := i.connectDatagram(transport, remote)
-	if err != nil {
-		socket.close()
-		return nil, err
-	}
+	c := &tcpConn{TCPConn: gonet.NewTCPConn(&queue, ep), socket: socket}
 	socket.bound(c.LocalAddr())
-	c.socket = socket
 	return c, nil
 }
 
+// dialDatagram makes a UDP or ping socket and connects it.
+func (i *Instance) dialDatagram(network string, transport tcpip.TransportProtocolNumber, remote netip.AddrPort) (*udpConn, error) {
+	socket := &Socket{Network: network, Remote: remote}
+	return openSocket(&i.sockets, socket, func() (*udpConn, error) { return i.connectDatagram(transport, socket) })
+}
+
 // connectDatagram connects; the endpoint is closed on every error.
-func (i *Instance) connectDatagram(transport tcpip.TransportProtocolNumber, remote netip.AddrPort) (*udpConn, error) {
+func (i *Instance) connectDatagram(transport tcpip.TransportProtocolNumber, socket *Socket) (*udpConn, error) {
+	remote := socket.Remote
 	queue := new(waiter.Queue)
 	ep, terr := i.host.stack.NewEndpoint(transport, protocolOf(remote.Addr()), queue)
 	if terr != nil {
@@ -158,38 +148,41 @@ func (i *Instance) connectDatagram(transport tcpip.TransportProtocolNumber, remo
 		ep.Close()
 		return nil, errnoOf(terr)
 	}
-	return i.newUDPConn(queue, ep), nil
+	return i.newUDPConn(queue, ep, socket), nil
 }
 
 // Listen accepts TCP connections to an address of the instance. network is tcp, tcp4 or tcp6; an address without host
 // (":80") listens on all addresses, of both families for tcp.
 func (i *Instance) Listen(network, address string) (net.Listener, error) {
+	at, err := i.listenAddress("tcp", network, address)
+	if err != nil {
+		return nil, err
+	}
+	socket := &Socket{Network: "tcp", Listening: true}
+	l, err := openSocket(&i.sockets, socket, func() (*listener, error) { return i.listenTCP(network, at, socket) })
+	if err != nil {
+		return nil, &net.OpError{Op: "listen", Net: network, Addr: net.TCPAddrFromAddrPort(at), Err: err}
+	}
+	return l, nil
+}
+
+// listenAddress checks the arguments of Listen and ListenPacket, for networks that begin with kind.
+func (i *Instance) listenAddress(kind, network, address string) (netip.AddrPort, error) {
 	at, err := parseAddress(network, address)
-	if err == nil && !strings.HasPrefix(network, "tcp") {
-		err = errors.New("unknown network; expected tcp, tcp4 or tcp6")
+	if err == nil && !strings.HasPrefix(network, kind) {
+		err = fmt.Errorf("unknown network; expected %[1]s, %[1]s4 or %[1]s6", kind)
 	}
 	if err == nil {
 		err = i.socketsOpen()
 	}
 	if err != nil {
-		return nil, &net.OpError{Op: "listen", Net: network, Err: fmt.Errorf("address %q: %w", address, err)}
+		err = &net.OpError{Op: "listen", Net: network, Err: fmt.Errorf("address %q: %w", address, err)}
 	}
-	socket, err := i.sockets.addListener("tcp")
-	if err != nil {
-		return nil, &net.OpError{Op: "listen", Net: network, Addr: net.TCPAddrFromAddrPort(at), Err: err}
-	}
-	l, err := i.listenTCP(network, at)
-	if err != nil {
-		socket.close()
-		return nil, &net.OpError{Op: "listen", Net: network, Addr: net.TCPAddrFromAddrPort(at), Err: err}
-	}
-	socket.bound(l.Addr())
-	l.socket = socket
-	return l, nil
+	return at, err
 }
 
 // listenTCP listens; the endpoint is closed on every error.
-func (i *Instance) listenTCP(network string, at netip.AddrPort) (*listener, error) {
+func (i *Instance) listenTCP(network string, at netip.AddrPort, socket *Socket) (*listener, error) {
 	queue := new(waiter.Queue)
 	ep, err := i.bound(tcp.ProtocolNumber, network, at, queue)
 	if err != nil {
@@ -203,38 +196,28 @@ func (i *Instance) listenTCP(network string, at netip.AddrPort) (*listener, erro
 		ep.Close()
 		return nil, errnoOf(terr)
 	}
-	return &listener{TCPListener: gonet.NewTCPListener(i.host.stack, queue, ep), inst: i}, nil
+	l := &listener{TCPListener: gonet.NewTCPListener(i.host.stack, queue, ep), inst: i, socket: socket}
+	socket.bound(l.Addr())
+	return l, nil
 }
 
 // ListenPacket opens a UDP socket on an address of the instance. network is udp, udp4 or udp6; an address without host
 // listens on all addresses, of both families for udp. What hooks drop is reported as by Dial.
 func (i *Instance) ListenPacket(network, address string) (net.PacketConn, error) {
-	at, err := parseAddress(network, address)
-	if err == nil && !strings.HasPrefix(network, "udp") {
-		err = errors.New("unknown network; expected udp, udp4 or udp6")
-	}
-	if err == nil {
-		err = i.socketsOpen()
-	}
+	at, err := i.listenAddress("udp", network, address)
 	if err != nil {
-		return nil, &net.OpError{Op: "listen", Net: network, Err: fmt.Errorf("address %q: %w", address, err)}
+		return nil, err
 	}
-	socket, err := i.sockets.add("udp", netip.AddrPort{})
+	socket := &Socket{Network: "udp"}
+	c, err := openSocket(&i.sockets, socket, func() (*udpConn, error) { return i.listenUDP(network, at, socket) })
 	if err != nil {
 		return nil, &net.OpError{Op: "listen", Net: network, Addr: net.UDPAddrFromAddrPort(at), Err: err}
 	}
-	c, err := i.listenUDP(network, at)
-	if err != nil {
-		socket.close()
-		return nil, &net.OpError{Op: "listen", Net: network, Addr: net.UDPAddrFromAddrPort(at), Err: err}
-	}
-	socket.bound(c.LocalAddr())
-	c.socket = socket
 	return c, nil
 }
 
 // listenUDP binds; the endpoint is closed on every error.
-func (i *Instance) listenUDP(network string, at netip.AddrPort) (*udpConn, error) {
+func (i *Instance) listenUDP(network string, at netip.AddrPort, socket *Socket) (*udpConn, error) {
 	queue := new(waiter.Queue)
 	ep, err := i.bound(udp.ProtocolNumber, network, at, queue)
 	if err != nil {
@@ -244,7 +227,7 @@ func (i *Instance) listenUDP(network string, at netip.AddrPort) (*udpConn, error
 		ep.Close()
 		return nil, errnoOf(terr)
 	}
-	return i.newUDPConn(queue, ep), nil
+	return i.newUDPConn(queue, ep, socket), nil
 }
 
 // bound makes a bound endpoint. IPv6-only sockets say so, or tcp4 and tcp6 could not share a port.
@@ -318,15 +301,7 @@ func (i *Instance) sourceFor(dst netip.Addr) netip.Addr {
 	case h.route.Source.IsValid() && i.isLocal(h.route.Source): // it may have been removed
 		return h.route.Source
 	}
-	if a := h.iface.address(dst.Is4()); a.IsValid() {
-		return a
-	}
-	for f := range i.Interfaces() { // an unnumbered interface borrows
-		if a := f.address(dst.Is4()); a.IsValid() && !f.loopback() {
-			return a
-		}
-	}
-	return netip.Addr{}
+	return i.address(dst.Is4(), h.iface)
 }
 
 // fullAddress translates an address; its zone is the name of an interface.

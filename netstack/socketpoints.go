@@ -125,27 +125,10 @@ func (s *sockets) close() {
 	}
 }
 
-// add makes a socket and asks the hooks about it. The error is that of a hook or a helper, or net.ErrClosed. If there is none
-// the caller sees to it that the socket is closed in the end.
-func (s *sockets) add(network string, remote netip.AddrPort) (*Socket, error) {
-	socket := &Socket{Network: network, Remote: remote, sockets: s}
-	return socket, s.admit(socket)
-}
-
-// addListener is add for a socket that listens.
-func (s *sockets) addListener(network string) (*Socket, error) {
-	socket := &Socket{Network: network, Listening: true, sockets: s}
-	return socket, s.admit(socket)
-}
-
-// accept is add for one that a listener accepts.
-func (s *sockets) accept(local, remote netip.AddrPort) (*Socket, error) {
-	socket := &Socket{Network: "tcp", Remote: remote, sockets: s}
-	socket.local.Store(&local)
-	return socket, s.admit(socket)
-}
-
+// admit asks the hooks about a new socket. The error is that of a hook or a helper, or net.ErrClosed. If there is none the caller
+// sees to it that the socket is closed in the end.
 func (s *sockets) admit(socket *Socket) error {
+	socket.sockets = s
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()
