@@ -7,14 +7,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/netip"
-	"os"
 	"strconv"
 	"strings"
-	"sync/atomic"
-	"syscall"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/adapters/gonet"
@@ -353,95 +349,3 @@ func parseAddress(network, address string) (netip.AddrPort, error) {
 	}
 	return netip.AddrPortFrom(a, uint16(number)), nil
 }
-
-// isEnded reports whether an error is what gonet answers on an endpoint that is closed.
-func isEnded(err error) bool {
-	var op *net.OpError
-	if !errors.As(err, &op) {
-		return errors.Is(err, io.EOF) // to a read
-	}
-	text := op.Err.Error()
-	return text == (&tcpip.ErrInvalidEndpointState{}).String() || text == (&tcpip.ErrClosedForSend{}).String()
-}
-
-// ended is the error of a socket that its owner has not closed: the instance was closed, or RemoveAddress has ended it.
-func (i *Instance) ended(network string, err error) error {
-	var op *net.OpError
-	if !errors.As(err, &op) {
-		op = &net.OpError{Op: "read", Net: network}
-	}
-	op.Err = os.NewSyscallError(op.Op, syscall.EADDRNOTAVAIL)
-	if i.socketsOpen() != nil {
-		op.Err = net.ErrClosed
-	}
-	return op
-}
-
-// translateOpen translates an error of a socket; after our own Close it is net.ErrClosed.
-func translateOpen(err error, closed *atomic.Bool) error {
-	if err == nil || !closed.Load() {
-		return translate(err)
-	}
-	var op *net.OpError
-	if !errors.As(err, &op) { // gonet's reads answer io.EOF, also of UDP sockets
-		op = &net.OpError{Op: "read"}
-	}
-	op.Err = net.ErrClosed
-	return op
-}
-
-// translate gives gonet's errors, which hold gVisor's texts only, their meaning back.
-func translate(err error) error {
-	var op *net.OpError
-	if !errors.As(err, &op) {
-		return err
-	}
-	if op.Timeout() {
-		op.Err = os.ErrDeadlineExceeded
-	} else if errno, known := errnoByText[op.Err.Error()]; known {
-		op.Err = os.NewSyscallError(op.Op, errno)
-	}
-	return op
-}
-
-func errnoOf(err tcpip.Error) error {
-	if errno, known := errnoByText[err.String()]; known {
-		return errno
-	}
-	return errors.New(err.String())
-}
-
-// errnoByText maps gVisor's errors to the errnos that Linux gives in their place.
-var errnoByText = func() map[string]syscall.Errno {
-	m := make(map[string]syscall.Errno)
-	for _, e := range []struct {
-		err   tcpip.Error
-		errno syscall.Errno
-	}{
-		{&tcpip.ErrAborted{}, syscall.ECONNABORTED},
-		{&tcpip.ErrAddressFamilyNotSupported{}, syscall.EAFNOSUPPORT},
-		{&tcpip.ErrAlreadyBound{}, syscall.EINVAL},
-		{&tcpip.ErrAlreadyConnected{}, syscall.EISCONN},
-		{&tcpip.ErrBadLocalAddress{}, syscall.EADDRNOTAVAIL},
-		{&tcpip.ErrBroadcastDisabled{}, syscall.EACCES},
-		{&tcpip.ErrClosedForSend{}, syscall.EPIPE},
-		{&tcpip.ErrConnectionAborted{}, syscall.ECONNABORTED},
-		{&tcpip.ErrConnectionRefused{}, syscall.ECONNREFUSED},
-		{&tcpip.ErrConnectionReset{}, syscall.ECONNRESET},
-		{&tcpip.ErrDestinationRequired{}, syscall.EDESTADDRREQ},
-		{&tcpip.ErrHostDown{}, syscall.EHOSTDOWN},
-		{&tcpip.ErrHostUnreachable{}, syscall.EHOSTUNREACH},
-		{&tcpip.ErrInvalidEndpointState{}, syscall.EINVAL},
-		{&tcpip.ErrMessageTooLong{}, syscall.EMSGSIZE},
-		{&tcpip.ErrNetworkUnreachable{}, syscall.ENETUNREACH},
-		{&tcpip.ErrNoBufferSpace{}, syscall.ENOBUFS},
-		{&tcpip.ErrNoPortAvailable{}, syscall.EADDRNOTAVAIL},
-		{&tcpip.ErrNotConnected{}, syscall.ENOTCONN},
-		{&tcpip.ErrNotPermitted{}, syscall.EPERM},
-		{&tcpip.ErrPortInUse{}, syscall.EADDRINUSE},
-		{&tcpip.ErrTimeout{}, syscall.ETIMEDOUT},
-	} {
-		m[e.err.String()] = e.errno
-	}
-	return m
-}()
