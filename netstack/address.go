@@ -217,7 +217,7 @@ func (f *Interface) setAddresses(table *addressTable) error {
 	}
 
 	if i.host.endSockets(gone) > 0 {
-		i.host.output.settle(resetTime)
+		i.host.output.drain(resetTime)
 	}
 	i.host.removeAddresses(f, gone)
 	i.host.endSockets(gone) // that came meanwhile; later ones find out themselves (Instance.checkLocal)

@@ -232,7 +232,7 @@ func (r *fuzzed) carry(t *testing.T, data []byte, how uint8, o packet.Offload) {
 	r.w.ingress(in, p)
 	r.w.flush()
 	for r.inst.Stats().Held > 0 { // an answer may be answered
-		r.inst.host.output.drain()
+		r.inst.host.output.drain(0)
 	}
 	if err := r.inst.Stats().Balance(); err != nil {
 		t.Error(err)

@@ -204,7 +204,7 @@ var (
 // close ends all sockets; the resets this causes are still sent.
 func (h *hostStack) close() {
 	h.stack.Close()
-	h.output.drain()
+	h.output.drain(0)
 }
 
 // destroy ends the output and frees the stack.

@@ -40,8 +40,7 @@ type queue struct {
 	given   uint64        // guarded by mu; packets ever put, those refused too
 	waiting []queued      // guarded by mu
 	bytes   int           // guarded by mu; of what waits
-	busy    bool          // guarded by mu; the goroutine carries packets it took
-	taken   int           // guarded by mu; how many
+	taken   int           // guarded by mu; how many packets the goroutine has taken and not all carried yet
 	rounds  uint64        // guarded by mu; how often the goroutine has carried what it took
 	closed  bool          // guarded by mu
 	done    chan struct{} // guarded by mu; nil until the goroutine is started, closed when it has ended
@@ -113,7 +112,7 @@ func (q *queue) run(done chan struct{}) {
 // carried says that what take gave has been carried on.
 func (q *queue) carried() {
 	q.mu.Lock()
-	q.busy, q.taken = false, 0
+	q.taken = 0
 	q.rounds++
 	q.mu.Unlock()
 	q.changed.Broadcast()
@@ -124,7 +123,7 @@ func (q *queue) carried() {
 func (q *queue) abandoned(w *worker, batch []queued) {
 	w.leave()
 	q.mu.Lock()
-	busy := q.busy
+	busy := q.taken > 0
 	if !q.closed {
 		q.done = nil
 	}
@@ -151,44 +150,32 @@ func (q *queue) take(batch *[]queued) bool {
 	}
 	*batch, q.waiting = q.waiting, (*batch)[:0]
 	q.bytes = 0
-	q.busy, q.taken = !q.closed, len(*batch)
+	q.taken = len(*batch) // 0 if closed
 	return !q.closed
 }
 
-// drain waits until everything queued so far has been carried on; what is queued meanwhile it does not wait for.
-func (q *queue) drain() {
+// drain waits until everything queued so far has been carried on, but not longer than limit; 0 is without. What is queued
+// meanwhile it does not wait for.
+func (q *queue) drain(limit time.Duration) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for until := q.untilLocked(); q.rounds < until && !q.closed; {
-		q.changed.Wait()
+	expired := false
+	if limit != 0 {
+		timer := time.AfterFunc(limit, func() {
+			q.mu.Lock()
+			expired = true
+			q.mu.Unlock()
+			q.changed.Broadcast()
+		})
+		defer timer.Stop()
 	}
-}
-
-// untilLocked returns the number of rounds after which what is queued now has been carried on.
-func (q *queue) untilLocked() uint64 {
 	until := q.rounds
 	if len(q.waiting) > 0 {
 		until++
 	}
-	if q.busy {
+	if q.taken > 0 {
 		until++
 	}
-	return until
-}
-
-// settle waits until what waits now has been carried on, but not longer than limit.
-func (q *queue) settle(limit time.Duration) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	until := q.untilLocked()
-	expired := false
-	timer := time.AfterFunc(limit, func() {
-		q.mu.Lock()
-		expired = true
-		q.mu.Unlock()
-		q.changed.Broadcast()
-	})
-	defer timer.Stop()
 	for q.rounds < until && !expired && !q.closed {
 		q.changed.Wait()
 	}
