@@ -78,8 +78,7 @@ func (q *queue) put(e queued) error {
 		q.waiting = append(q.waiting, e)
 		q.bytes += e.packet.Len()
 		if q.done == nil {
-			q.done = make(chan struct{})
-			go q.run(q.done) // ends with close
+			q.startLocked()
 		}
 	}
 	q.mu.Unlock()
@@ -90,6 +89,12 @@ func (q *queue) put(e queued) error {
 	}
 	q.changed.Broadcast()
 	return nil
+}
+
+// startLocked starts the goroutine. It ends with close.
+func (q *queue) startLocked() {
+	q.done = make(chan struct{})
+	go q.run(q.done)
 }
 
 // run carries packets on until the queue is closed.
@@ -112,23 +117,24 @@ func (q *queue) run(done chan struct{}) {
 // carried says that what take gave has been carried on.
 func (q *queue) carried() {
 	q.mu.Lock()
-	q.taken = 0
-	q.rounds++
+	q.carriedLocked()
 	q.mu.Unlock()
 	q.changed.Broadcast()
 }
 
-// abandoned is for a hook that ends the goroutine (runtime.Goexit, as t.Fatal does): what it was carrying is lost, and the
-// next packet starts another goroutine. batch is what was taken; what has been carried is nil there.
+func (q *queue) carriedLocked() {
+	q.taken = 0
+	q.rounds++
+}
+
+// abandoned is for a hook that ends the goroutine (runtime.Goexit, as t.Fatal does): what it was carrying is lost, and another
+// goroutine takes its place. batch is what was taken; what has been carried is nil there. All other ends are those of close.
 func (q *queue) abandoned(w *worker, batch []queued) {
 	w.leave()
 	q.mu.Lock()
-	busy := q.taken > 0
-	if !q.closed {
-		q.done = nil
-	}
+	lost := q.taken > 0
 	q.mu.Unlock()
-	if !busy {
+	if !lost {
 		return
 	}
 	q.inst.stats.dropped(hooks.ReasonPanic) // what the hook had in its hands
@@ -137,8 +143,19 @@ func (q *queue) abandoned(w *worker, batch []queued) {
 			w.drop(e.packet, hooks.ReasonPanic)
 		}
 	}
+	defer q.replace() // also if a hook does it again
 	w.flush()
-	q.carried()
+}
+
+// replace starts another goroutine in the place of one that has been abandoned.
+func (q *queue) replace() {
+	q.mu.Lock()
+	q.carriedLocked()
+	if !q.closed {
+		q.startLocked()
+	}
+	q.mu.Unlock()
+	q.changed.Broadcast()
 }
 
 // take waits for packets and swaps all of them for the empty batch. It returns false when the queue is closed.

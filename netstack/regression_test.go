@@ -198,6 +198,34 @@ func TestHookEndsItsGoroutine(t *testing.T) {
 	r.right.receive()
 }
 
+// What comes while the goroutine ends waits for the next one, and is held as long as a hook has it.
+func TestHookEndsItsGoroutineUnderPackets(t *testing.T) {
+	r := newRouter(t, netstack.Config{})
+	ending, entered, goOn := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	register(t, r.Instance, packet.Inet, packet.PhysicalOut, packet.Hook{Name: "goexit", Func: func(c *packet.Context) hooks.Verdict {
+		if c.Packet.TTL() == 13 {
+			ending <- struct{}{}
+			runtime.Goexit()
+		}
+		entered <- struct{}{}
+		<-goOn
+		return hooks.Accept
+	}})
+	for range 500 {
+		must(t, r.QueueOut(filled(t, udp(t, a4, right4, 13, nil)), nil))
+		<-ending
+		must(t, r.QueueOut(filled(t, udp(t, a4, right4, 64, nil)), nil))
+		<-entered
+		for range 20 {
+			if s := r.Stats(); s.Held != 1 {
+				t.Fatalf("held %d, want 1: %+v", s.Held, s)
+			}
+		}
+		goOn <- struct{}{}
+		r.right.receive()
+	}
+}
+
 // It does not cost the device its reader either.
 func TestHookEndsTheReader(t *testing.T) {
 	r := newRouter(t, netstack.Config{})
