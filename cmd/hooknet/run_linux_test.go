@@ -27,6 +27,7 @@ import (
 
 	"github.com/hooknet/hooknet/internal/hostnet"
 	"github.com/hooknet/hooknet/internal/hostnet/hostnettest"
+	"github.com/hooknet/hooknet/internal/leaktest"
 )
 
 // leakCheck is hooknet as a process of its own that looks, at the end, whether it has left a goroutine or an open file
@@ -38,7 +39,7 @@ const statusLeak = 99
 
 func init() {
 	programs[leakCheck] = func() error {
-		before := openFiles()
+		before := leaktest.OpenFiles()
 		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 		status := exitStatus(run(ctx, systemEnvironment()))
 		stop()
@@ -46,27 +47,13 @@ func init() {
 			fmt.Fprintln(os.Stderr, err)
 			status = statusLeak
 		}
-		if after := openFiles(); !slices.Equal(before, after) {
+		if after := leaktest.OpenFiles(); !slices.Equal(before, after) {
 			fmt.Fprintf(os.Stderr, "open files before: %q, after: %q\n", before, after)
 			status = statusLeak
 		}
 		os.Exit(status)
 		return nil
 	}
-}
-
-// openFiles lists what this process has open, but for what the Go runtime keeps for itself.
-func openFiles() []string {
-	entries, _ := os.ReadDir("/proc/self/fd")
-	var files []string
-	for _, entry := range entries {
-		// One is gone meanwhile: the directory itself.
-		if target, err := os.Readlink(filepath.Join("/proc/self/fd", entry.Name())); err == nil && !strings.HasPrefix(target, "anon_inode:") {
-			files = append(files, target)
-		}
-	}
-	slices.Sort(files)
-	return files
 }
 
 // A bed is where the program is run: a namespace for itself, and two with names that its file speaks of.

@@ -92,7 +92,8 @@ var Rooms = []Room{
 		Rooms: with(embedders, "internal/bench", "internal/capture", "internal/config",
 			"internal/control", "internal/demo", "internal/hostnet", "internal/metrics", "internal/rootless", "internal/router",
 			"internal/terminal"),
-		Packages: []string{"github.com/spf13/cobra/...", "github.com/spf13/pflag", system, networking, "golang.org/x/sync/..."},
+		Packages:  []string{"github.com/spf13/cobra/...", "github.com/spf13/pflag", system, networking, "golang.org/x/sync/..."},
+		TestRooms: []string{"internal/leaktest"},
 	},
 
 	// Tests with real tools in real namespaces, and the helper for users' own tests. Nothing in the product imports them.

@@ -18,6 +18,7 @@ import (
 	"github.com/hooknet/hooknet/internal/bench"
 	"github.com/hooknet/hooknet/internal/hostnet"
 	"github.com/hooknet/hooknet/internal/hostnet/hostnettest"
+	"github.com/hooknet/hooknet/internal/leaktest"
 )
 
 // needNetwork skips the test where there are no namespaces or no TUN devices to be had.
@@ -38,9 +39,9 @@ func needNetwork(t *testing.T) {
 // that Go runs on as many processors.
 func leavesNothing(t *testing.T) {
 	t.Helper()
-	before, processors := belongings(t), runtime.GOMAXPROCS(0)
+	before, processors := belongings(), runtime.GOMAXPROCS(0)
 	t.Cleanup(func() {
-		if after := belongings(t); !slices.Equal(after, before) {
+		if after := belongings(); !slices.Equal(after, before) {
 			t.Errorf("namespaces and processes: %q, want %q as before", after, before)
 		}
 		if after := runtime.GOMAXPROCS(0); after != processors {
@@ -50,15 +51,10 @@ func leavesNothing(t *testing.T) {
 }
 
 // belongings lists the namespaces that this process has open, and its children.
-func belongings(t *testing.T) (all []string) {
-	t.Helper()
-	files, err := os.ReadDir("/proc/self/fd")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, file := range files {
-		if to, _ := os.Readlink("/proc/self/fd/" + file.Name()); strings.HasPrefix(to, "net:") {
-			all = append(all, to)
+func belongings() (all []string) {
+	for _, file := range leaktest.OpenFiles() {
+		if strings.HasPrefix(file, "net:") {
+			all = append(all, file)
 		}
 	}
 	children, _ := filepath.Glob("/proc/self/task/*/children")

@@ -20,6 +20,7 @@ import (
 	"github.com/hooknet/hooknet/internal/demo"
 	"github.com/hooknet/hooknet/internal/hostnet"
 	"github.com/hooknet/hooknet/internal/hostnet/hostnettest"
+	"github.com/hooknet/hooknet/internal/leaktest"
 )
 
 // needNetwork skips the test where there are no namespaces and TUN devices to be had.
@@ -37,7 +38,7 @@ func needNetwork(t *testing.T) {
 
 func TestRun(t *testing.T) {
 	needNetwork(t)
-	before := held(t)
+	before := held()
 	var steps []string
 	r, err := demo.Run(t.Context(), demo.Config{
 		Transfer: 200 * time.Millisecond,
@@ -169,7 +170,7 @@ func TestJSON(t *testing.T) {
 // Wherever it is interrupted, it ends at once and leaves nothing.
 func TestRunInterrupted(t *testing.T) {
 	needNetwork(t)
-	before := held(t)
+	before := held()
 	cause := errors.New("from the test")
 	// interrupt runs the demonstration and cancels it some time after the step for which that is asked. It returns the
 	// steps there were.
@@ -212,20 +213,11 @@ func TestRunInterrupted(t *testing.T) {
 }
 
 // held counts what a process can hold of a network: open files by kind.
-func held(t *testing.T) map[string]int {
-	t.Helper()
-	entries, err := os.ReadDir("/proc/self/fd")
-	if err != nil {
-		t.Fatal(err)
-	}
+func held() map[string]int {
 	count := make(map[string]int)
-	for _, e := range entries {
-		target, err := os.Readlink("/proc/self/fd/" + e.Name())
-		if err != nil {
-			continue // of ReadDir itself
-		}
+	for _, file := range leaktest.OpenFiles() {
 		for _, kind := range []string{"/dev/net/tun", "net:", "socket:"} {
-			if strings.HasPrefix(target, kind) {
+			if strings.HasPrefix(file, kind) {
 				count[kind]++
 			}
 		}
@@ -237,7 +229,7 @@ func held(t *testing.T) map[string]int {
 // nothing holds is gone, with all the links in it.
 func nothingLeft(t *testing.T, before map[string]int) {
 	t.Helper()
-	if diff := cmp.Diff(before, held(t)); diff != "" {
+	if diff := cmp.Diff(before, held()); diff != "" {
 		t.Errorf("open files (-before +after):\n%s", diff)
 	}
 	home, err := os.Readlink("/proc/self/ns/net")

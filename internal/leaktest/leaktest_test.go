@@ -6,9 +6,13 @@ package leaktest_test
 import (
 	"os"
 	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"gvisor.dev/gvisor/pkg/buffer"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 
@@ -24,6 +28,27 @@ func TestLeak(t *testing.T) {
 		go func() { select {} }()
 	case "packet":
 		stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: buffer.MakeWithData([]byte("x"))})
+	}
+}
+
+func TestOpenFiles(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("Linux tells what is open")
+	}
+	before := leaktest.OpenFiles()
+	file, err := os.Create(filepath.Join(t.TempDir(), "open"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := slices.Sorted(slices.Values(append(slices.Clone(before), file.Name())))
+	if diff := cmp.Diff(want, leaktest.OpenFiles()); diff != "" {
+		t.Errorf("with a file open (-want +got):\n%s", diff)
+	}
+	if err := file.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(before, leaktest.OpenFiles()); diff != "" {
+		t.Errorf("after that (-want +got):\n%s", diff)
 	}
 }
 

@@ -12,7 +12,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -98,17 +97,7 @@ func take(t testing.TB, hosts ...host) snapshot {
 		}
 	}
 	slices.Sort(s.Routes)
-	entries, err := os.ReadDir("/proc/self/fd")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, entry := range entries {
-		// Gone meanwhile: the directory itself.
-		if target, err := os.Readlink(filepath.Join("/proc/self/fd", entry.Name())); err == nil && !strings.HasPrefix(target, "anon_inode:") {
-			s.Files = append(s.Files, target)
-		}
-	}
-	slices.Sort(s.Files)
+	s.Files = leaktest.OpenFiles()
 	return s
 }
 
