@@ -103,14 +103,7 @@ func TestLinuxTCP(t *testing.T) {
 			random := rand.NewChaCha8([32]byte{1})
 			_, _ = random.Read(want)
 
-			var listener net.Listener
-			if err := ns[1].Do(func() (err error) {
-				listener, err = net.Listen("tcp", test.address)
-				return err
-			}); err != nil {
-				t.Fatal(err)
-			}
-			defer func() { _ = listener.Close() }()
+			listener := hostnettest.Listen(t, ns[1], "tcp", test.address)
 			var served sync.WaitGroup
 			served.Go(func() {
 				conn, err := listener.Accept()
@@ -174,14 +167,7 @@ func TestLinuxUDP(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			ns, c, stop := pumped(t, tun.Config{})
-			var server net.PacketConn
-			if err := ns[1].Do(func() (err error) {
-				server, err = net.ListenPacket("udp", test.address)
-				return err
-			}); err != nil {
-				t.Fatal(err)
-			}
-			defer func() { _ = server.Close() }()
+			server := hostnettest.ListenPacket(t, ns[1], "udp", test.address)
 			var client *net.UDPConn
 			if err := ns[0].Do(func() error {
 				c, err := net.Dial("udp", server.LocalAddr().String())

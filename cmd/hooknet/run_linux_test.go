@@ -17,7 +17,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -63,8 +62,6 @@ type bed struct {
 	file            string // that in the help, with red and blue for red and blue
 }
 
-var beds atomic.Int32
-
 // newBed makes a bed.
 func newBed(t *testing.T) *bed {
 	t.Helper()
@@ -74,21 +71,7 @@ func newBed(t *testing.T) *bed {
 	}
 	_ = device.Close()
 	b := &bed{t: t, home: hostnettest.Namespace(t)}
-	named := func(colour string) *hostnet.Namespace {
-		name := fmt.Sprintf("hnrun-%d-%d-%s", os.Getpid(), beds.Add(1), colour)
-		namespace, err := hostnet.Create(name)
-		hostnettest.Require(t, "the right to make network namespaces (root)", err)
-		t.Cleanup(func() {
-			if err := namespace.Close(); err != nil {
-				t.Error(err)
-			}
-			if err := hostnet.Delete(name); err != nil {
-				t.Error(err)
-			}
-		})
-		return namespace
-	}
-	b.red, b.blue = named("red"), named("blue")
+	b.red, b.blue = hostnettest.Named(t), hostnettest.Named(t)
 	text := strings.NewReplacer("namespace: red", "namespace: "+b.red.String(), "namespace: blue", "namespace: "+b.blue.String())
 	b.file = write(t, text.Replace(exampleFile(t)))
 	for _, directory := range []string{filepath.Dir(b.file), filepath.Dir(filepath.Dir(b.file))} {
@@ -211,13 +194,7 @@ func TestRun(t *testing.T) {
 // greet has a server in one namespace greet a client in another, over TCP.
 func greet(t *testing.T, from, to *hostnet.Namespace, address string) {
 	t.Helper()
-	var listener net.Listener
-	if err := to.Do(func() (err error) {
-		listener, err = net.Listen("tcp", address)
-		return err
-	}); err != nil {
-		t.Fatal(err)
-	}
+	listener := hostnettest.Listen(t, to, "tcp", address)
 	served := make(chan error, 1)
 	go func() { // ends with its connection, or the listener
 		conn, err := listener.Accept()

@@ -118,29 +118,13 @@ func (n *Namespace) Forward() {
 // Listen opens a listening socket of the kernel in the namespace: tcp, tcp4, tcp6. It is closed at the end of t.
 func (n *Namespace) Listen(t testing.TB, network, address string) net.Listener {
 	t.Helper()
-	var l net.Listener
-	if err := n.ns.Do(func() (err error) {
-		l, err = net.Listen(network, address)
-		return err
-	}); err != nil {
-		t.Fatalf("testbed: %s: %v", n.name, err)
-	}
-	t.Cleanup(func() { _ = l.Close() })
-	return l
+	return hostnettest.Listen(t, n.ns, network, address)
 }
 
 // ListenPacket opens a datagram socket of the kernel in the namespace: udp, udp4, udp6. It is closed at the end of t.
 func (n *Namespace) ListenPacket(t testing.TB, network, address string) net.PacketConn {
 	t.Helper()
-	var c net.PacketConn
-	if err := n.ns.Do(func() (err error) {
-		c, err = net.ListenPacket(network, address)
-		return err
-	}); err != nil {
-		t.Fatalf("testbed: %s: %v", n.name, err)
-	}
-	t.Cleanup(func() { _ = c.Close() })
-	return c
+	return hostnettest.ListenPacket(t, n.ns, network, address)
 }
 
 // Dial opens a connection from the namespace's kernel. The address is an IP address and port. The connection is the

@@ -56,14 +56,7 @@ func TestSplice(t *testing.T) {
 	for name, offload := range map[string]bool{"offload": true, "no offload": false} {
 		t.Run(name, func(t *testing.T) {
 			ns, stop, _ := spliced(t, offload)
-			var listener net.Listener
-			if err := ns[1].Do(func() (err error) {
-				listener, err = net.Listen("tcp", "10.1.0.2:0")
-				return err
-			}); err != nil {
-				t.Fatal(err)
-			}
-			defer func() { _ = listener.Close() }()
+			listener := hostnettest.Listen(t, ns[1], "tcp", "10.1.0.2:0")
 			want := bytes.Repeat([]byte("splice "), 100_000)
 			go func() { // ends with its connection
 				conn, err := listener.Accept()

@@ -104,13 +104,7 @@ func TestConfigure(t *testing.T) {
 
 	// It works, and with the first packet: both families, a socket in each namespace.
 	for _, address := range []string{"10.1.0.2", "fd01::2"} {
-		var server net.PacketConn
-		if err := b.Do(func() (err error) {
-			server, err = net.ListenPacket("udp", net.JoinHostPort(address, "0"))
-			return err
-		}); err != nil {
-			t.Fatal(err)
-		}
+		server := hostnettest.ListenPacket(t, b, "udp", net.JoinHostPort(address, "0"))
 		var client net.Conn
 		if err := a.Do(func() (err error) {
 			client, err = net.Dial("udp", server.LocalAddr().String())
@@ -127,7 +121,6 @@ func TestConfigure(t *testing.T) {
 			t.Errorf("read %q, %v", buf[:n], err)
 		}
 		_ = client.Close()
-		_ = server.Close()
 	}
 
 	routes, err := a.Command(t.Context(), hostnettest.Tool(t, "ip"), "route").Output()

@@ -16,6 +16,7 @@ import (
 
 	"github.com/hooknet/hooknet/integration/testbed"
 	"github.com/hooknet/hooknet/internal/config"
+	"github.com/hooknet/hooknet/internal/hostnet/hostnettest"
 	"github.com/hooknet/hooknet/internal/router"
 )
 
@@ -71,13 +72,7 @@ func TestClampMSS(t *testing.T) {
 // segmentSize connects and returns the largest segment that from will send then.
 func segmentSize(t *testing.T, from, to host, address string) (size int) {
 	t.Helper()
-	var listener net.Listener
-	if err := to.Do(func() (err error) {
-		listener, err = net.Listen("tcp", net.JoinHostPort(address, "0"))
-		return err
-	}); err != nil {
-		t.Fatal(err)
-	}
+	listener := hostnettest.Listen(t, to.Namespace, "tcp", net.JoinHostPort(address, "0"))
 	defer listener.Close()
 	if err := from.Do(func() error {
 		c, err := net.DialTimeout("tcp", listener.Addr().String(), 5*time.Second)

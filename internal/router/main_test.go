@@ -6,7 +6,6 @@ package router_test
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -15,7 +14,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -31,8 +29,6 @@ import (
 
 func TestMain(m *testing.M) { leaktest.Main(m) }
 
-var namespaces atomic.Int32
-
 // A host is a network namespace with a name, in which a file can place devices.
 type host struct {
 	*hostnet.Namespace
@@ -43,18 +39,7 @@ type host struct {
 // what the test itself has put there with hostnet.
 func newHost(t testing.TB) host {
 	t.Helper()
-	name := fmt.Sprintf("hnrouter-%d-%d", os.Getpid(), namespaces.Add(1))
-	ns, err := hostnet.Create(name)
-	hostnettest.Require(t, "the right to make network namespaces (root)", err)
-	t.Cleanup(func() {
-		if err := ns.Close(); err != nil {
-			t.Error(err)
-		}
-		if err := hostnet.Delete(name); err != nil {
-			t.Error(err)
-		}
-	})
-	return host{ns, t}
+	return host{hostnettest.Named(t), t}
 }
 
 // snapshot is what there is to see of hosts and of this process.
@@ -167,13 +152,7 @@ func (h host) ping(addresses ...string) {
 // exchange sends bytes over TCP from one host to an address of another and back.
 func exchange(t testing.TB, from, to host, address string) {
 	t.Helper()
-	var listener net.Listener
-	if err := to.Do(func() (err error) {
-		listener, err = net.Listen("tcp", net.JoinHostPort(address, "0"))
-		return err
-	}); err != nil {
-		t.Fatal(err)
-	}
+	listener := hostnettest.Listen(t, to.Namespace, "tcp", net.JoinHostPort(address, "0"))
 	defer listener.Close()
 	want := bytes.Repeat([]byte("over and back "), 50_000)
 	var echo sync.WaitGroup
