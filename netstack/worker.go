@@ -25,9 +25,10 @@ const (
 // Packet ownership: a stage that is given a packet gets rid of it in exactly one way: it passes it to the next stage,
 // sends, delivers, drops, splits it, or a hook steals it.
 type worker struct {
-	inst  *Instance
-	queue int    // device queue that its output goes to
-	slot  uint32 // tells it from other workers where they count
+	inst   *Instance
+	queue  int    // device queue that it reads; 0 if it reads none
+	queues int    // of that device
+	slot   uint32 // tells it from other workers where they count
 
 	tcp      *tcpPoints // nil: it runs none
 	segments *tcpWorker // nil until a TCP point is hooked
@@ -52,7 +53,7 @@ type worker struct {
 	n localCounters
 }
 
-// newWorker makes a worker whose output goes to a device's queue number queue (modulo the device's number of queues).
+// newWorker makes a worker for a device's queue, or for something else, whose queue is 0.
 func (i *Instance) newWorker(queue int) *worker {
 	w := &worker{inst: i, queue: queue, slot: i.slots.Add(1), tcp: &i.tcp}
 	w.visitors.init(&i.points, w.slot)
@@ -74,7 +75,7 @@ func (w *worker) readLoop(in *Interface, from *link) {
 		w.inst.stats.dropped(hooks.ReasonPanic)
 		w.flush()
 	}()
-	w.keep = batchSize
+	w.queues, w.keep = from.queues, batchSize
 	for {
 		var err error
 		if w.read == 0 {
@@ -302,10 +303,7 @@ func (w *worker) write(out *Interface, pkts []*packet.Packet) {
 	if !to.started.Load() || !out.state.Load().usable() {
 		to = downLink
 	}
-	queue := w.queue
-	if queue >= to.queues {
-		queue %= to.queues
-	}
+	queue := w.outQueue(to)
 	for len(pkts) > 0 {
 		n, err := to.dev.Write(queue, pkts)
 		for _, p := range pkts[:n] {
@@ -329,6 +327,22 @@ func (w *worker) write(out *Interface, pkts []*packet.Packet) {
 	if refused > 0 {
 		out.stats.txErrors.Add(uint64(refused))
 	}
+}
+
+// outQueue returns which queue of a device this worker writes to. Linux hands over a flow by the queue that packets of its
+// other direction were last written to, and before any was, by queue hash*queues/2^32 (tun_automq_select_queue and
+// tun_flow_update in drivers/net/tun.c); the hash is the same for both directions and all devices. What devices of m and n queues
+// both know of it is its share of gcd(m, n): the first queue of that share is where both directions of a flow meet, which
+// with equal numbers is every queue. With a finer choice each side would take over the other's, and they would change places for ever.
+func (w *worker) outQueue(to *link) int {
+	if w.queue == 0 || w.queues == to.queues {
+		return w.queue
+	}
+	shares, rest := w.queues, to.queues
+	for rest != 0 {
+		shares, rest = rest, shares%rest
+	}
+	return w.queue * shares / w.queues * (to.queues / shares)
 }
 
 // writeReason translates a device's refusal.
