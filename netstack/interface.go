@@ -188,6 +188,11 @@ func (i *Instance) addInterface(dev tun.Device, cfg InterfaceConfig) (*Interface
 	if i.closed {
 		return nil, ErrClosed
 	}
+	if dev != nil {
+		if err := i.checkDevice(dev); err != nil {
+			return nil, err
+		}
+	}
 	if _, taken := i.Interface(cfg.Name); taken {
 		return nil, fmt.Errorf("%w: an interface of that name", ErrExists)
 	}

@@ -43,6 +43,31 @@ func newLink(dev tun.Device) *link {
 	return l
 }
 
+// checkDevice refuses devices that an interface cannot have. Instance.mu is held.
+func (i *Instance) checkDevice(dev tun.Device) error {
+	if n := dev.Queues(); n < 1 {
+		return fmt.Errorf("%w: device %s has %d queues; expected 1 at least", ErrInvalid, dev.Name(), n)
+	}
+	for f := range i.Interfaces() {
+		if dev == f.Device() {
+			return fmt.Errorf("%w: interface %s has this device", ErrInvalid, f.name)
+		}
+	}
+	return nil
+}
+
+// read is Device.Read, which is not believed blindly: a bug in a device must not end the process, or keep a processor busy.
+func (l *link) read(queue int, pkts []*packet.Packet) (int, error) {
+	n, err := l.dev.Read(queue, pkts)
+	if n >= 1 && n <= len(pkts) {
+		return n, err
+	}
+	if err == nil {
+		err = fmt.Errorf("device %s: Read of %d packets returned %d and no error", l.dev.Name(), len(pkts), n)
+	}
+	return 0, err
+}
+
 // downLink takes the place of a link that may not be used.
 var downLink = &link{dev: downDevice{}, queues: 1}
 
@@ -257,9 +282,9 @@ func (f *Interface) ReplaceDevice(dev tun.Device) error {
 		i.mu.Unlock()
 		return opError("replace device", f.name, ErrClosed)
 	}
-	if dev == f.Device() {
+	if err := i.checkDevice(dev); err != nil {
 		i.mu.Unlock()
-		return opError("replace device", f.name, fmt.Errorf("%w: it is the one in use", ErrInvalid))
+		return opError("replace device", f.name, err)
 	}
 	state := f.State()
 	state.Carrier = false // routes stay as they are: traffic must not take another way for this moment

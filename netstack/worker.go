@@ -5,6 +5,7 @@ package netstack
 
 import (
 	"errors"
+	"io"
 	"net"
 
 	"github.com/hooknet/hooknet/hooks"
@@ -80,7 +81,7 @@ func (w *worker) readLoop(in *Interface, from *link) {
 		var err error
 		if w.read == 0 {
 			w.refill()
-			w.read, err = from.dev.Read(w.queue, w.batch[:])
+			w.read, err = from.read(w.queue, w.batch[:])
 			w.n.received += uint64(w.read)
 		}
 		n, bytes := w.read, 0
@@ -306,13 +307,17 @@ func (w *worker) write(out *Interface, pkts []*packet.Packet) {
 	queue := w.outQueue(to)
 	for len(pkts) > 0 {
 		n, err := to.dev.Write(queue, pkts)
+		n = min(max(n, 0), len(pkts)) // a bug in a device must not end the process
 		for _, p := range pkts[:n] {
 			bytes += p.Len()
 		}
 		sent += n
 		pkts = pkts[n:]
-		if err == nil {
+		if len(pkts) == 0 {
 			break
+		}
+		if err == nil {
+			err = io.ErrShortWrite
 		}
 		if w.refusal == nil {
 			w.refusal = err
