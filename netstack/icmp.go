@@ -95,10 +95,12 @@ func (w *worker) icmpError(in *Interface, p *packet.Packet, kind icmpKind, about
 		buildICMP6(e, p, src, typ, about)
 	}
 	w.n.made++
+	w.waiting++
 	origin, sender := w.origin, w.sender
 	w.origin, w.sender = nil, nil // the error is a packet of its own
 	w.originate(e, in)
 	w.origin, w.sender = origin, sender
+	w.waiting--
 }
 
 // errorAllowed holds the cases in which no error may be sent: RFC 1812 section 4.3.2.7, RFC 4443 section 2.4 (e).

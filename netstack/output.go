@@ -40,6 +40,7 @@ func (w *worker) fragment(p *packet.Packet, to *hop) {
 		w.drop(p, reason)
 		return
 	}
+	w.waiting++
 	for {
 		f := packet.Get(mtu)
 		if !w.fragmenter.Next(f) {
@@ -49,6 +50,7 @@ func (w *worker) fragment(p *packet.Packet, to *hop) {
 		w.n.made++
 		w.physicalOut(f, to)
 	}
+	w.waiting--
 	w.n.split++
 	w.finish(p)
 }

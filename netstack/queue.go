@@ -43,7 +43,7 @@ type queue struct {
 	taken   int           // guarded by mu; how many packets the goroutine has taken and not all carried yet
 	rounds  uint64        // guarded by mu; how often the goroutine has carried what it took
 	closed  bool          // guarded by mu
-	done    chan struct{} // guarded by mu; nil until the goroutine is started, closed when it has ended
+	done    chan struct{} // guarded by mu; nil until the first packet, closed when the goroutine has ended
 }
 
 func newQueue(i *Instance, full hooks.Reason, carry func(*worker, queued)) *queue {
@@ -78,7 +78,8 @@ func (q *queue) put(e queued) error {
 		q.waiting = append(q.waiting, e)
 		q.bytes += e.packet.Len()
 		if q.done == nil {
-			q.startLocked()
+			q.done = make(chan struct{})
+			go q.run(q.inst.newWorker(0), q.done) // ends with close
 		}
 	}
 	q.mu.Unlock()
@@ -91,68 +92,44 @@ func (q *queue) put(e queued) error {
 	return nil
 }
 
-// startLocked starts the goroutine. It ends with close.
-func (q *queue) startLocked() {
-	q.done = make(chan struct{})
-	go q.run(q.done)
-}
-
 // run carries packets on until the queue is closed.
-func (q *queue) run(done chan struct{}) {
-	defer close(done)
-	w := q.inst.newWorker(0)
+func (q *queue) run(w *worker, done chan struct{}) {
 	var batch []queued
-	defer func() { q.abandoned(w, batch) }()
-	for q.take(&batch) {
+	ended := false
+	defer func() {
+		if ended {
+			close(done)
+			return
+		}
+		w.abandon() // a hook has ended the goroutine
+		for _, e := range batch {
+			if e.packet != nil {
+				w.drop(e.packet, hooks.ReasonPanic)
+			}
+		}
+		go q.run(w, done) // ends with close
+	}()
+	for {
+		w.flush()
+		q.carried()
+		if !q.take(&batch) {
+			ended = true
+			return
+		}
 		for k, e := range batch {
 			batch[k] = queued{}
 			w.origin, w.sender = e.origin, e.sender
 			q.carry(w, e)
 		}
-		w.flush()
-		q.carried()
 	}
 }
 
-// carried says that what take gave has been carried on.
+// carried says that what take gave, if anything, has been carried on.
 func (q *queue) carried() {
 	q.mu.Lock()
-	q.carriedLocked()
-	q.mu.Unlock()
-	q.changed.Broadcast()
-}
-
-func (q *queue) carriedLocked() {
-	q.taken = 0
-	q.rounds++
-}
-
-// abandoned is for a hook that ends the goroutine (runtime.Goexit, as t.Fatal does): what it was carrying is lost, and another
-// goroutine takes its place. batch is what was taken; what has been carried is nil there. All other ends are those of close.
-func (q *queue) abandoned(w *worker, batch []queued) {
-	w.leave()
-	q.mu.Lock()
-	lost := q.taken > 0
-	q.mu.Unlock()
-	if !lost {
-		return
-	}
-	q.inst.stats.dropped(hooks.ReasonPanic) // what the hook had in its hands
-	for _, e := range batch {
-		if e.packet != nil {
-			w.drop(e.packet, hooks.ReasonPanic)
-		}
-	}
-	defer q.replace() // also if a hook does it again
-	w.flush()
-}
-
-// replace starts another goroutine in the place of one that has been abandoned.
-func (q *queue) replace() {
-	q.mu.Lock()
-	q.carriedLocked()
-	if !q.closed {
-		q.startLocked()
+	if q.taken > 0 {
+		q.taken = 0
+		q.rounds++
 	}
 	q.mu.Unlock()
 	q.changed.Broadcast()

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/hooknet/hooknet/hooks"
+	"github.com/hooknet/hooknet/hooks/hhook"
 	"github.com/hooknet/hooknet/netstack"
 	"github.com/hooknet/hooknet/packet"
 	"github.com/hooknet/hooknet/tun"
@@ -263,4 +264,50 @@ func TestSuperpacketMadeAtPhysicalOut(t *testing.T) {
 			t.Errorf("%v %+v, want %d bytes of payload", p, p.Offload, want)
 		}
 	}
+}
+
+// A hook on a TCP point that ends its goroutine each time, with a batch about to be written, costs nothing but the run: what it
+// looked at is written, by the reader of a device and by the goroutine of a queue, and both go on.
+func TestTCPPointEndsItsGoroutine(t *testing.T) {
+	r := newRouter(t, netstack.Config{})
+	ended := 0
+	if _, err := r.Points().AddLookup(hhook.Hook{Type: hhook.TCP, ID: netstack.TCPEstablishedOut, Name: "goexit", Func: func(*hhook.Call) {
+		ended++
+		runtime.Goexit()
+	}}); err != nil {
+		t.Fatal(err)
+	}
+	b := segment(t, netip.AddrPortFrom(left4, 1000), netip.AddrPortFrom(right4, 80), "A", 1, 1, 10)
+	for range 3 {
+		r.left.send(b)
+		r.right.receive()
+		if err := r.QueueOut(filled(t, b), nil); err != nil {
+			t.Fatal(err)
+		}
+		r.right.receive()
+	}
+	if s := r.settled(3); s.Sent != 6 {
+		t.Errorf("stats: %+v", s)
+	}
+	if ended != 6 {
+		t.Errorf("the hook ran %d times, want 6", ended)
+	}
+}
+
+// A hook that ends the reader's goroutine at a fragment costs that, those behind it and the datagram, and all are accounted for.
+func TestHookEndsTheReaderAtAFragment(t *testing.T) {
+	r := newRouterMTU(t, netstack.Config{}, 1500, 1280, offloads)
+	register(t, r.Instance, packet.Inet, packet.PhysicalOut, packet.Hook{Name: "goexit", Func: func(c *packet.Context) hooks.Verdict {
+		if c.Packet.FragmentOffset() != 0 {
+			runtime.Goexit()
+		}
+		return hooks.Accept
+	}})
+	r.left.send(udp(t, left4, right4, 64, make([]byte, 1400)))
+	if p := r.right.receive(); !p.IsFragment() {
+		t.Errorf("got %v, want the first fragment", p)
+	}
+	r.left.send(udp(t, left4, right4, 64, nil))
+	r.right.receive()
+	r.settled(2) // looks at the books
 }

@@ -40,11 +40,13 @@ type worker struct {
 	sender   *datagramEndpoint // socket that sent the packet that is being carried, if it wants to know
 	batch    [batchSize]*packet.Packet
 	read     int              // how many of batch have been read and not all carried yet
+	waiting  int              // packets that wait, up the stack, for what has been made of them, or for an error about them
 	free     []*packet.Packet // finished packets, to read into again
 	keep     int              // how many of them; a worker that does not read keeps none
 
 	out      []*packet.Packet // sent at the end of the batch, in order
 	outIface []*Interface     // out[n] leaves by outIface[n]
+	shown    bool             // to the TCP points
 	refusal  error            // the first of a device; for DirectOut, which clears it
 
 	routes routeCache // lookup.go
@@ -71,9 +73,8 @@ func (w *worker) readLoop(in *Interface, from *link) {
 			w.releaseAll()
 			return
 		}
-		// A hook has ended the goroutine (runtime.Goexit, as t.Fatal does): what it had in its hands is lost, no more.
 		defer from.goroutines.Go(func() { w.readLoop(in, from) })
-		w.inst.stats.dropped(hooks.ReasonPanic)
+		w.abandon()
 		w.flush()
 	}()
 	w.queues, w.keep = from.queues, batchSize
@@ -102,6 +103,17 @@ func (w *worker) readLoop(in *Interface, from *link) {
 			in.lostDevice(from, err)
 			return
 		}
+	}
+}
+
+// abandon is for a hook that ends the worker's goroutine (runtime.Goexit, as t.Fatal does): what it had in its hands is lost,
+// and what that was made of, but no more. What it saw at a TCP point is about to be written.
+func (w *worker) abandon() {
+	if !w.shown {
+		w.inst.stats.dropped(hooks.ReasonPanic)
+	}
+	for ; w.waiting > 0; w.waiting-- {
+		w.inst.stats.dropped(hooks.ReasonPanic)
 	}
 }
 
@@ -215,6 +227,7 @@ func (w *worker) split(p *packet.Packet, at stage, iface *Interface, to *hop) ho
 		w.drop(p, reason)
 		return reason
 	}
+	w.waiting++
 	for {
 		s := packet.Get(wireLen(p))
 		if !segmenter.Next(s) {
@@ -241,6 +254,7 @@ func (w *worker) split(p *packet.Packet, at stage, iface *Interface, to *hop) ho
 			w.send(s, iface)
 		}
 	}
+	w.waiting--
 	w.n.split++
 	w.finish(p)
 	return hooks.ReasonNone
@@ -276,7 +290,8 @@ func (w *worker) leave() {
 // flush ends a batch: it shows what waits to the TCP points, writes it, one call per run of packets for the same interface,
 // leaves the hooks, whose removal waits for that, and publishes the counters.
 func (w *worker) flush() {
-	if len(w.out) > 0 && w.showsTCP() {
+	if len(w.out) > 0 && !w.shown && w.showsTCP() {
+		w.shown = true // a hook that ends the goroutine sees it once
 		w.showSent()
 	}
 	for first := 0; first < len(w.out); {
@@ -292,7 +307,7 @@ func (w *worker) flush() {
 		w.finish(p)
 		w.out[k], w.outIface[k] = nil, nil
 	}
-	w.out, w.outIface = w.out[:0], w.outIface[:0]
+	w.out, w.outIface, w.shown = w.out[:0], w.outIface[:0], false
 	w.leave()
 	w.inst.stats.publish(&w.n)
 }
