@@ -15,8 +15,11 @@ import (
 // Bounds of each queue of an instance.
 const (
 	queuePackets = 1024
-	queueBytes   = 16 << 20
+	queueBytes   = 16 << 20 // buffers count, not what is in them
 )
+
+// shortPacket is the length from which a packet needs more than the small buffer of packet.Get.
+const shortPacket = 2<<10 - packet.Headroom
 
 // A queued packet waits to be carried on.
 type queued struct {
@@ -39,7 +42,7 @@ type queue struct {
 	changed sync.Cond
 	given   uint64        // guarded by mu; packets ever put, those refused too
 	waiting []queued      // guarded by mu
-	bytes   int           // guarded by mu; of what waits
+	bytes   int           // guarded by mu; of the buffers of what waits
 	taken   int           // guarded by mu; how many packets the goroutine has taken and not all carried yet
 	rounds  uint64        // guarded by mu; how often the goroutine has carried what it took
 	closed  bool          // guarded by mu
@@ -63,6 +66,11 @@ func (q *queue) setBudget(limit int) {
 // put adds a packet and takes it over, also on an error, which is ErrQueueFull (with ErrBudget, if a budget was set) or
 // ErrClosed: then it counts as dropped. put does not block.
 func (q *queue) put(e queued) error {
+	// What a device has read is in a buffer for the longest packet.
+	if p := e.packet; p.Len() <= shortPacket && p.Room() > shortPacket {
+		e.packet = p.Clone()
+		p.Release()
+	}
 	q.mu.Lock()
 	q.given++
 	var err error
@@ -72,11 +80,11 @@ func (q *queue) put(e queued) error {
 		err, reason = ErrClosed, packet.ReasonClosing
 	case len(q.waiting) >= q.limit:
 		err = q.over
-	case q.bytes >= queueBytes:
+	case q.bytes+e.packet.Room() > queueBytes:
 		err = ErrQueueFull
 	default:
 		q.waiting = append(q.waiting, e)
-		q.bytes += e.packet.Len()
+		q.bytes += e.packet.Room()
 		if q.done == nil {
 			q.done = make(chan struct{})
 			go q.run(q.inst.newWorker(0), q.done) // ends with close

@@ -31,7 +31,8 @@
 // ends it. While hooks run, the owner is the data path and each hook borrows
 // the packet for the length of its call; a hook that answers hooks.Steal
 // becomes the owner. A hook that wants to keep the bytes takes a
-// [Packet.Clone]. Slices such as Bytes returns are the packet's own memory and
+// [Packet.Clone], and who keeps many of those it steals should keep clones in their
+// place: what a device has read is in a buffer of 72 KiB, however short it is. Slices such as Bytes returns are the packet's own memory and
 // are good until the next call that changes the packet's size, or its release.
 //
 // In builds with -race a released packet is never used again, so that every
