@@ -4,14 +4,12 @@
 package integration_test
 
 import (
-	"flag"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	"github.com/hooknet/hooknet/internal/goldentest"
 )
 
 // A difference is what Linux does with a case instead, in the words of describe, and why hooknet does not.
@@ -164,8 +162,6 @@ var linuxDiffers = map[string]difference{
 	},
 }
 
-var update = flag.Bool("update", false, "write docs/linux-differences.md anew")
-
 // docs/linux-differences.md says what linuxDiffers says. It is written by
 //
 //	go test -run LinuxDifferencesAreDocumented ./integration -update
@@ -199,19 +195,7 @@ This page is generated: go test -run LinuxDifferencesAreDocumented ./integration
 	if count != len(linuxDiffers) {
 		t.Errorf("%d of %d differences have a case", count, len(linuxDiffers))
 	}
-	file := filepath.Join("..", "docs", "linux-differences.md")
-	if *update {
-		if err := os.WriteFile(file, []byte(b.String()), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	got, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(b.String(), string(got)); diff != "" {
-		t.Errorf("%s is out of date (see above the test; -want +got):\n%s", file, diff)
-	}
+	goldentest.Check(t, filepath.Join("..", "docs", "linux-differences.md"), b.String())
 }
 
 func inWords(seen []string) string {

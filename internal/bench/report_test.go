@@ -7,9 +7,7 @@ import (
 	"encoding/json"
 	"encoding/xml"
 	"errors"
-	"flag"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -19,13 +17,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/hooknet/hooknet/internal/goldentest"
 	"github.com/hooknet/hooknet/internal/terminal"
 )
 
 // near compares figures that were calculated.
 var near = cmpopts.EquateApprox(0, 1e-9)
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 func TestFigure(t *testing.T) {
 	for name, test := range map[string]struct {
@@ -191,23 +188,6 @@ func made(t *testing.T, cfg Config) *Report {
 	return r
 }
 
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	file := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s (-update writes it anew): -want +got:\n%s", file, diff)
-	}
-}
-
 func TestText(t *testing.T) {
 	void := Config{Paths: []string{"kernel", "splice", "hooknet"}, Tests: []string{"tcp1"}}
 	for name, r := range map[string]*Report{"report.txt": made(t, Config{}), "void.txt": made(t, void)} {
@@ -219,7 +199,7 @@ func TestText(t *testing.T) {
 			if err := errors.Join(r.WriteText(&plain, false), r.WriteText(&coloured, true)); err != nil {
 				t.Fatal(err)
 			}
-			golden(t, name, plain.String())
+			goldentest.Check(t, filepath.Join("testdata", name), plain.String())
 			for line := range strings.Lines(plain.String()) {
 				if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > terminal.Width {
 					t.Errorf("%d columns: %s", n, line)
@@ -304,7 +284,7 @@ func TestSVG(t *testing.T) {
 	if err := made(t, Config{}).WriteSVG(&b); err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "report.svg", b.String())
+	goldentest.Check(t, filepath.Join("testdata", "report.svg"), b.String())
 	decoder := xml.NewDecoder(strings.NewReader(b.String()))
 	for {
 		if _, err := decoder.Token(); err == io.EOF {

@@ -4,9 +4,7 @@
 package demo_test
 
 import (
-	"flag"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -16,9 +14,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/hooknet/hooknet/internal/demo"
+	"github.com/hooknet/hooknet/internal/goldentest"
 )
-
-var update = flag.Bool("update", false, "write the reports as they are now to testdata")
 
 // sample is a report with all that a run gives.
 func sample() *demo.Report {
@@ -131,19 +128,7 @@ func TestText(t *testing.T) {
 					t.Errorf("space at the end of %q", line)
 				}
 			}
-			file := filepath.Join("testdata", name+".txt")
-			if *update {
-				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(string(want), got); diff != "" {
-				t.Errorf("-want +got, go test -update accepts it:\n%s", diff)
-			}
+			goldentest.Check(t, filepath.Join("testdata", name+".txt"), got)
 		})
 	}
 }
