@@ -7,10 +7,11 @@
 // Tests that lack root or a program are skipped and name it; with HOOKNET_REQUIRE=1 in the environment they fail. The Debian
 // packages are iputils-ping, traceroute, iperf3, curl, bind9-dnsutils, dnsmasq-base and tshark.
 //
-// TestConformance is the exception: packets of its own making, through hooknet and through the kernel's own router, for every
-// line of what a router must do. Where the two differ is in docs/linux-differences.md.
+// Some tests are the programs themselves, with packets that no kernel sends: TestMalformed and its like, TestSuperpacketThroughTUNs,
+// and TestConformance, which sends them through hooknet and through the kernel's own router, for every line of what a router
+// must do. Where the two differ is in docs/linux-differences.md. TestSoakRouter does all kinds of things at once ("make soak").
 //
-// BenchmarkThroughput gives the end-to-end figure; in full, on a machine that does nothing else:
+// BenchmarkThroughput and BenchmarkERTT give end-to-end figures; in full, on a machine that does nothing else:
 //
 //	go test -run '^$' -bench Throughput -benchtime 1x ./integration -throughput.rounds 10 -throughput.duration 3s
 //

@@ -111,7 +111,7 @@ var Rooms = []Room{
 	{
 		Path:      "internal/bench",
 		Rooms:     with(embedders, "internal/baseline", "internal/hostnet", "internal/terminal"),
-		Packages:  []string{system},
+		Packages:  []string{"gvisor.dev/gvisor/pkg/tcpip/checksum", system},
 		TestRooms: []string{"internal/goldentest", "internal/leaktest"},
 	},
 	{Path: "internal/capture", Rooms: embedders, Packages: []string{"github.com/gopacket/gopacket/...", "golang.org/x/net/bpf"}},

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+	"gvisor.dev/gvisor/pkg/tcpip/checksum"
 )
 
 // pingSize is that of a request, in bytes of ICMP: 56 of payload, as ping(8) has it.
@@ -49,7 +50,7 @@ func (p *pinger) ask() (roundTrip time.Duration, err error) {
 	b[0], b[2], b[3] = 8, 0, 0 // echo request (RFC 792)
 	binary.BigEndian.PutUint16(b[4:], p.id)
 	binary.BigEndian.PutUint16(b[6:], p.sequence)
-	binary.BigEndian.PutUint16(b[2:], ^sum(b))
+	binary.BigEndian.PutUint16(b[2:], ^checksum.Checksum(b, 0))
 	sent := time.Now()
 	if _, err := unix.Write(p.fd, b); err != nil {
 		if again(err) || err == unix.ENOBUFS {
@@ -85,18 +86,6 @@ func (p *pinger) answers(b []byte) bool {
 	}
 	b = b[header:]
 	return b[0] == 0 && binary.BigEndian.Uint16(b[4:]) == p.id && binary.BigEndian.Uint16(b[6:]) == p.sequence
-}
-
-// sum is the Internet checksum before its complement (RFC 1071) of an even number of bytes.
-func sum(b []byte) uint16 {
-	var s uint32
-	for i := 0; i < len(b); i += 2 {
-		s += uint32(binary.BigEndian.Uint16(b[i:]))
-	}
-	for s > 0xffff {
-		s = s>>16 + s&0xffff
-	}
-	return uint16(s)
 }
 
 // pingTimeout is how long an answer is waited for: far beyond what the queues of a path hold.
