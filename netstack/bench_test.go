@@ -142,6 +142,31 @@ func (b *bench) run(n int) {
 	b.inst.newWorker(0).readLoop(b.from, b.link)
 }
 
+// allocations returns how many there are each time that a worker carries a number of full batches. It has what it needs once.
+func (b *bench) allocations(tb testing.TB, runs, batches int) float64 {
+	tb.Helper()
+	w := b.inst.newWorker(0)
+	w.keep = batchSize
+	defer w.releaseAll()
+	carry := func() {
+		for range batches {
+			b.gen.left = batchSize
+			w.refill()
+			n, err := b.gen.Read(0, w.batch[:])
+			if err != nil {
+				tb.Fatal(err)
+			}
+			for k, p := range w.batch[:n] {
+				w.batch[k] = nil
+				w.ingress(b.from, p)
+			}
+			w.flush()
+		}
+	}
+	carry()
+	return testing.AllocsPerRun(runs, carry)
+}
+
 // destination4 and destination6 number the destinations, one in each route.
 func destination4(k int) netip.Addr {
 	return netip.AddrFrom4([4]byte{20 + byte(k>>16), byte(k >> 8), byte(k), 9})
@@ -249,35 +274,18 @@ func BenchmarkForward(b *testing.B) {
 	}
 }
 
-// The packet path does not allocate. What a fresh worker needs (its packets, its queue) is shared by a thousand packets.
+// The packet path does not allocate.
 func TestForwardDoesNotAllocate(t *testing.T) {
 	for _, family := range []int{4, 6} {
 		for _, c := range []struct{ size, routes, destinations int }{{64, 10, 1}, {1400, 10, 1}, {65000, 10, 1}, {64, 2 * largeTable, 1024}} {
 			t.Run(fmt.Sprintf("family=%d/size=%d/routes=%d", family, c.size, c.routes), func(t *testing.T) {
 				r := newBench(t, 3, c.routes, destinationsOf(family, c.destinations, c.routes), build(c.size))
-				const n = 1000
-				w := r.inst.newWorker(0)
-				w.keep = batchSize
-				carry := func() {
-					for range n / batchSize {
-						r.gen.left = batchSize
-						w.refill()
-						got, err := r.gen.Read(0, w.batch[:])
-						if err != nil {
-							t.Fatal(err)
-						}
-						for k, p := range w.batch[:got] {
-							w.batch[k] = nil
-							w.ingress(r.from, p)
-						}
-						w.flush()
-					}
+				if allocs := r.allocations(t, 10, 30); allocs != 0 {
+					t.Errorf("%v allocations for 30 batches", allocs)
 				}
-				carry()
-				if allocs := testing.AllocsPerRun(10, carry); allocs != 0 {
-					t.Errorf("%v allocations for %d packets", allocs, n)
+				if s := r.inst.Stats(); s.Sent != 12*30*batchSize { // one to warm up, one of AllocsPerRun's own, ten
+					t.Errorf("sent %d packets, want %d: %+v", s.Sent, 12*30*batchSize, s)
 				}
-				w.releaseAll()
 			})
 		}
 	}
@@ -293,26 +301,7 @@ func TestGVisorRow0109NoAllocationWithManyRoutes(t *testing.T) {
 				routes = 5_000
 			}
 			r := newBench(t, 3, routes, destinationsOf(family, 1024, routes), build(64))
-			w := r.inst.newWorker(0)
-			w.keep = batchSize
-			defer w.releaseAll()
-			carry := func() {
-				for range 1024 / batchSize {
-					r.gen.left = batchSize
-					w.refill()
-					n, err := r.gen.Read(0, w.batch[:])
-					if err != nil {
-						t.Fatal(err)
-					}
-					for k, p := range w.batch[:n] {
-						w.batch[k] = nil
-						w.ingress(r.from, p)
-					}
-					w.flush()
-				}
-			}
-			carry()
-			if allocs := testing.AllocsPerRun(5, carry); allocs != 0 {
+			if allocs := r.allocations(t, 5, 1024/batchSize); allocs != 0 {
 				t.Errorf("%v allocations for 1024 packets", allocs)
 			}
 			if s := r.inst.Stats(); s.Sent != 7*1024 { // one to warm up, one of AllocsPerRun's own, five

@@ -95,26 +95,7 @@ func TestGuardsDoNotAllocate(t *testing.T) {
 	if err := r.from.SetSourceValidation(SourceValidationStrict); err != nil {
 		t.Fatal(err)
 	}
-	w := r.inst.newWorker(0)
-	w.keep = batchSize
-	defer w.releaseAll()
-	carry := func() {
-		for range 20 {
-			r.gen.left = batchSize
-			w.refill()
-			got, err := r.gen.Read(0, w.batch[:])
-			if err != nil {
-				t.Fatal(err)
-			}
-			for k, p := range w.batch[:got] {
-				w.batch[k] = nil
-				w.ingress(r.from, p)
-			}
-			w.flush()
-		}
-	}
-	carry()
-	if allocs := testing.AllocsPerRun(10, carry); allocs != 0 {
+	if allocs := r.allocations(t, 10, 20); allocs != 0 {
 		t.Errorf("%v allocations", allocs)
 	}
 	s := r.inst.Stats()
