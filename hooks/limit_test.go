@@ -4,7 +4,6 @@
 package hooks_test
 
 import (
-	"errors"
 	"syscall"
 	"testing"
 
@@ -14,39 +13,18 @@ import (
 // The limit is on all events together; what is taken away makes room, and a refusal leaves no trace.
 func TestMaxHooks(t *testing.T) {
 	s := hooks.NewStack(hooks.StackConfig{MaxHooks: 2})
-	f, err := s.AddFamily("f")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var events [2]*hooks.Event[int]
-	for i, name := range []string{"a", "b"} {
-		if events[i], err = hooks.AddEvent[int](f, hooks.EventConfig{Name: name}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	hook := func(name string) hooks.Hook[int] {
-		return hooks.Hook[int]{Name: name, Func: func(int) hooks.Verdict { return hooks.Accept }}
-	}
-	first, err := events[0].Register(hook("1"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := events[1].Register(hook("1")); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := events[1].Register(hook("2")); !errors.Is(err, hooks.ErrLimit) || !errors.Is(err, syscall.ENOSPC) {
-		t.Errorf("third hook: %v", err)
-	}
-	if _, err := events[1].Register(hook("1")); !errors.Is(err, hooks.ErrExists) {
-		t.Errorf("a taken name is the better reason: %v", err)
-	}
-	if stats := events[1].Stats(); stats.HooksAdded != 1 || len(stats.Hooks) != 1 {
-		t.Errorf("a refusal left a trace: %+v", stats)
-	}
+	f := addFamily(t, s, "f")
+	events := []*hooks.Event[*packet]{addEvent(t, f, "a"), addEvent(t, f, "b")}
+	first := register(t, events[0], marking("1"))
+	register(t, events[1], marking("1"))
+	_, err := events[1].Register(marking("2"))
+	wantError(t, err, hooks.ErrLimit, syscall.ENOSPC)
+	_, err = events[1].Register(marking("1"))
+	wantError(t, err, hooks.ErrExists) // the better reason
+	wantCounts(t, events[1], 1, 0, 0)
+	wantEqual(t, "hooks after refusals", names(events[1]), "1")
 	if _, err := first.Retire(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := events[1].Register(hook("2")); err != nil {
-		t.Errorf("there is room again: %v", err)
-	}
+	register(t, events[1], marking("2")) // there is room again
 }

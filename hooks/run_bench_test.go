@@ -12,19 +12,9 @@ import (
 )
 
 func benchEvent(b *testing.B, n int) *hooks.Event[*packet] {
-	s := hooks.NewStack(hooks.StackConfig{Instance: 1})
-	f, err := s.AddFamily("inet")
-	if err != nil {
-		b.Fatal(err)
-	}
-	e, err := hooks.AddEvent[*packet](f, hooks.EventConfig{Name: "PHYSICAL_IN"})
-	if err != nil {
-		b.Fatal(err)
-	}
+	e := newEvent(b)
 	for i := range n {
-		if _, err := e.Register(hooks.Hook[*packet]{Name: fmt.Sprint(i), Func: func(*packet) hooks.Verdict { return hooks.Accept }}); err != nil {
-			b.Fatal(err)
-		}
+		register(b, e, hooks.Hook[*packet]{Name: fmt.Sprint(i), Func: func(*packet) hooks.Verdict { return hooks.Accept }})
 	}
 	return e
 }

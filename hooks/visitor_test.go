@@ -13,23 +13,9 @@ import (
 	"github.com/hooknet/hooknet/hooks"
 )
 
-func visitorEvent(t *testing.T) *hooks.Event[*packet] {
-	t.Helper()
-	s := hooks.NewStack(hooks.StackConfig{Instance: 1})
-	f, err := s.AddFamily("inet")
-	if err != nil {
-		t.Fatal(err)
-	}
-	e, err := hooks.AddEvent[*packet](f, hooks.EventConfig{Name: "PHYSICAL_IN"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return e
-}
-
 // A visit is one entry for many runs, sees changes at the next run, and holds back who waits for a hook until it leaves.
 func TestVisitor(t *testing.T) {
-	e := visitorEvent(t)
+	e := newEvent(t)
 	v := e.Visitor(3)
 	v.Leave() // outside of a visit: nothing
 	if v.Active() || v.Run(&packet{}) != hooks.Accept {
@@ -94,7 +80,7 @@ func TestVisitor(t *testing.T) {
 
 // A hook that ends its goroutine ends the visit, too; one that panics does not.
 func TestVisitorBroken(t *testing.T) {
-	e := visitorEvent(t)
+	e := newEvent(t)
 	for name, f := range map[string]func(*packet) hooks.Verdict{
 		"goexit": func(*packet) hooks.Verdict { runtime.Goexit(); return hooks.Accept },
 		"panic":  func(*packet) hooks.Verdict { panic("oops") },
@@ -124,7 +110,7 @@ func TestVisitorBroken(t *testing.T) {
 // Visitors in batches of all sizes while hooks come and go at the same time: no removed hook is called, and in the end every
 // run and every hit has been counted.
 func TestVisitorsUnderChange(t *testing.T) {
-	e := visitorEvent(t)
+	e := newEvent(t)
 	var runs, calls atomic.Uint64
 	if _, err := e.Register(hooks.Hook[*packet]{Name: "always", Hint: hooks.HintLast, Func: func(*packet) hooks.Verdict {
 		calls.Add(1)
