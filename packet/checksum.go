@@ -51,7 +51,7 @@ func (p *Packet) checksumField() (at int, ok bool) {
 	case protocolUDP, protocolUDPLite, protocolDCCP:
 		at = udpChecksum
 	case protocolICMPv6:
-		if p.version != 6 {
+		if p.family != Inet6 {
 			return 0, true
 		}
 		at = icmpChecksum
@@ -135,13 +135,13 @@ func (p *Packet) coverage() (c coverage, k knowledge) {
 			return c, broken
 		}
 		c.field, c.end = c.start+udpChecksum, c.start+n
-	case p.protocol == protocolICMP && p.version == 4:
+	case p.protocol == protocolICMP && p.family == Inet:
 		if len(t) < icmpHeader {
 			return c, broken
 		}
 		c.field = c.start + icmpChecksum
 		return c, known // no pseudo header (RFC 792)
-	case p.protocol == protocolICMPv6 && p.version == 6:
+	case p.protocol == protocolICMPv6 && p.family == Inet6:
 		if len(t) < icmpv6Header {
 			return c, broken
 		}
@@ -150,7 +150,7 @@ func (p *Packet) coverage() (c coverage, k knowledge) {
 		return c, unknown
 	}
 	addresses := p.data[12:20]
-	if p.version == 6 {
+	if p.family == Inet6 {
 		addresses = p.data[8:40]
 	}
 	sum := uint64(checksum.Checksum(addresses, 0)) + uint64(p.protocol) + uint64(c.end-c.start)
@@ -251,7 +251,7 @@ func (p *Packet) DeferChecksum() bool {
 // withoutChecksum reports whether this is a UDP packet over IPv4 that was sent
 // without a checksum (RFC 768).
 func (p *Packet) withoutChecksum(c coverage) bool {
-	return p.version == 4 && p.protocol == protocolUDP && p.Offload.Checksum <= ChecksumVerified &&
+	return p.family == Inet && p.protocol == protocolUDP && p.Offload.Checksum <= ChecksumVerified &&
 		binary.BigEndian.Uint16(p.data[c.field:]) == 0
 }
 
@@ -260,10 +260,10 @@ func (p *Packet) withoutChecksum(c coverage) bool {
 // [Packet.Mutable]. IPv6 has none: always true.
 func (p *Packet) HeaderChecksumValid() bool {
 	p.check()
-	switch p.version {
-	case 4:
+	switch p.family {
+	case Inet:
 		return checksum.Checksum(p.data[:p.headerLen], 0) == 0xffff
-	case 6:
+	case Inet6:
 		return true
 	}
 	return false
@@ -279,7 +279,7 @@ func (p *Packet) HeaderChecksumValid() bool {
 // source address.
 func (p *Packet) TransportChecksumValid() bool {
 	p.check()
-	if p.version == 0 {
+	if p.family == 0 {
 		return false
 	}
 	if p.Offload.Checksum != ChecksumFull {
@@ -290,7 +290,7 @@ func (p *Packet) TransportChecksumValid() bool {
 		return k == unknown
 	}
 	if p.protocol == protocolUDP && binary.BigEndian.Uint16(p.data[c.field:]) == 0 {
-		return p.version == 4
+		return p.family == Inet
 	}
 	return checksum.Checksum(p.data[c.start:c.end], c.pseudo) == 0xffff
 }

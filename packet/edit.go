@@ -38,13 +38,13 @@ func (p *Packet) setAddress(a netip.Addr, at4, at6 int, covered bool) bool {
 	}
 	var delta uint64
 	switch {
-	case p.version == 4 && a.Is4():
+	case p.family == Inet && a.Is4():
 		new := a.As4()
 		field := p.data[at4 : at4+4]
 		delta = difference32(binary.BigEndian.Uint32(field), binary.BigEndian.Uint32(new[:]))
 		copy(field, new[:])
 		p.adjustHeader(delta)
-	case p.version == 6 && a.Is6():
+	case p.family == Inet6 && a.Is6():
 		new := a.As16()
 		field := p.data[at6 : at6+16]
 		for i := 0; i < 16; i += 4 {
@@ -105,24 +105,24 @@ func (p *Packet) DecrementTTL() {
 	p.check()
 	b := p.data
 	switch {
-	case p.version == 4 && b[8] > 0:
+	case p.family == Inet && b[8] > 0:
 		b[8]--
 		// One less in the upper byte of a word is that much more in the complement of the sum, and a carry comes round
 		// (RFC 1624 section 3, with all terms but the old sum known).
 		sum := uint32(binary.BigEndian.Uint16(b[10:])) + 0x100
 		binary.BigEndian.PutUint16(b[10:], uint16(sum+(sum+1)>>16))
-	case p.version == 6 && b[7] > 0:
+	case p.family == Inet6 && b[7] > 0:
 		b[7]--
 	}
 }
 
 func (p *Packet) setTTL(ttl uint8) {
-	switch p.version {
-	case 4:
+	switch p.family {
+	case Inet:
 		delta := difference(uint16(p.data[8])<<8, uint16(ttl)<<8)
 		p.data[8] = ttl
 		p.adjustHeader(delta)
-	case 6:
+	case Inet6:
 		p.data[7] = ttl
 	}
 }
@@ -131,12 +131,12 @@ func (p *Packet) setTTL(ttl uint8) {
 // nothing to a packet that is not parsed.
 func (p *Packet) SetTrafficClass(class uint8) {
 	p.check()
-	switch p.version {
-	case 4:
+	switch p.family {
+	case Inet:
 		delta := difference(uint16(p.data[1]), uint16(class))
 		p.data[1] = class
 		p.adjustHeader(delta)
-	case 6:
+	case Inet6:
 		word := binary.BigEndian.Uint16(p.data)
 		binary.BigEndian.PutUint16(p.data, word&0xf00f|uint16(class)<<4)
 	}

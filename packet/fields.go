@@ -18,19 +18,25 @@ func (p *Packet) Family() Family {
 	return p.family
 }
 
-// Version returns the IP version, 4 or 6.
+// Version returns the IP version, 4 or 6; 0 for a packet that is not parsed.
 func (p *Packet) Version() int {
 	p.check()
-	return int(p.version)
+	switch p.family {
+	case Inet:
+		return 4
+	case Inet6:
+		return 6
+	}
+	return 0
 }
 
 // Source returns the source address. It never has a zone.
 func (p *Packet) Source() netip.Addr {
 	p.check()
-	switch p.version {
-	case 4:
+	switch p.family {
+	case Inet:
 		return netip.AddrFrom4([4]byte(p.data[12:16]))
-	case 6:
+	case Inet6:
 		return netip.AddrFrom16([16]byte(p.data[8:24]))
 	}
 	return netip.Addr{}
@@ -40,10 +46,10 @@ func (p *Packet) Source() netip.Addr {
 // a zone. With a source route ([Packet.SourceRouted]) it is the next hop's.
 func (p *Packet) Destination() netip.Addr {
 	p.check()
-	switch p.version {
-	case 4:
+	switch p.family {
+	case Inet:
 		return netip.AddrFrom4([4]byte(p.data[16:20]))
-	case 6:
+	case Inet6:
 		return netip.AddrFrom16([16]byte(p.data[24:40]))
 	}
 	return netip.Addr{}
@@ -52,10 +58,10 @@ func (p *Packet) Destination() netip.Addr {
 // TTL returns the time to live, which IPv6 calls hop limit.
 func (p *Packet) TTL() uint8 {
 	p.check()
-	switch p.version {
-	case 4:
+	switch p.family {
+	case Inet:
 		return p.data[8]
-	case 6:
+	case Inet6:
 		return p.data[7]
 	}
 	return 0
@@ -65,10 +71,10 @@ func (p *Packet) TTL() uint8 {
 // lower two (RFC 2474, RFC 3168). IPv4 calls the byte type of service.
 func (p *Packet) TrafficClass() uint8 {
 	p.check()
-	switch p.version {
-	case 4:
+	switch p.family {
+	case Inet:
 		return p.data[1]
-	case 6:
+	case Inet6:
 		return p.data[0]<<4 | p.data[1]>>4
 	}
 	return 0
@@ -157,7 +163,7 @@ func (p *Packet) HopByHopOffset() int {
 // HasOptions reports whether the IPv4 header has options.
 func (p *Packet) HasOptions() bool {
 	p.check()
-	return p.version == 4 && p.headerLen > ipv4Minimum
+	return p.family == Inet && p.headerLen > ipv4Minimum
 }
 
 // SourceRouted reports whether the packet carries a source route with hops

@@ -41,11 +41,11 @@ func (f *Fragmenter) Init(p *Packet, mtu int) hooks.Reason {
 	p.check()
 	f.p = nil
 	switch {
-	case p.version == 0:
+	case p.family == 0:
 		return ReasonVersion
 	case p.Offload.GSO != GSONone:
 		return ReasonOffloadMetadata
-	case p.version != 4:
+	case p.family != Inet:
 		return ReasonTooBig
 	}
 	header := int(p.headerLen)

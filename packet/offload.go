@@ -168,20 +168,21 @@ func (p *Packet) checkOffload() hooks.Reason {
 		return ReasonOffloadMetadata
 	}
 
-	var version, protocol uint8
+	var family Family
+	var protocol uint8
 	switch o.GSO {
 	case GSOTCP4:
-		version, protocol = 4, protocolTCP
+		family, protocol = Inet, protocolTCP
 	case GSOTCP6:
-		version, protocol = 6, protocolTCP
+		family, protocol = Inet6, protocolTCP
 	case GSOUDP4:
-		version, protocol = 4, protocolUDP
+		family, protocol = Inet, protocolUDP
 	case GSOUDP6:
-		version, protocol = 6, protocolUDP
+		family, protocol = Inet6, protocolUDP
 	default:
 		return ReasonOffloadMetadata
 	}
-	if p.version != version || p.protocol != protocol ||
+	if p.family != family || p.protocol != protocol ||
 		p.flags&(flagTransport|flagMoreFragments|flagFragmentHeader) != flagTransport ||
 		o.Checksum != ChecksumPartial || o.SegmentSize == 0 ||
 		o.ChecksumStart != p.transport {

@@ -141,7 +141,7 @@ func countsOverflow(o []byte) bool {
 // with a [Packet.Problem] must not be passed on and must not come here.
 func (p *Packet) Record(address netip.Addr, now func() uint32, own func(netip.Addr) bool) {
 	p.check()
-	if p.version != 4 {
+	if p.family != Inet {
 		return
 	}
 	header := p.data[:p.headerLen]

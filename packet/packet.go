@@ -53,8 +53,7 @@ type Packet struct {
 
 // parsed is what Parse found. Its zero value means: not parsed.
 type parsed struct {
-	version        uint8  // 4 or 6, 0 not parsed
-	family         Family // as version says
+	family         Family // 0: not parsed
 	headerLen      uint8  // of the fixed header with IPv4 options
 	protocol       uint8  // of what begins at transport
 	flags          flags

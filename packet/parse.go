@@ -159,7 +159,7 @@ func (p *Packet) parse4(b []byte) hooks.Reason {
 	}
 
 	p.parsed = parsed{}
-	p.version, p.family = 4, Inet
+	p.family = Inet
 	p.headerLen = uint8(header)
 	p.protocol = uint8(word1 >> 8)
 	p.transport = uint16(header)
@@ -238,7 +238,7 @@ func (p *Packet) parse6(b []byte) hooks.Reason {
 		return p.fail(ReasonTruncated)
 	}
 	p.parsed = parsed{}
-	p.version, p.family = 6, Inet6
+	p.family = Inet6
 	p.headerLen = ipv6Header
 	p.protocol = next
 	p.flags = flagTransport | flagDontFragment

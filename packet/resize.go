@@ -109,7 +109,7 @@ func (p *Packet) Truncate(n int) error {
 
 // longest returns the greatest length the packet can have.
 func (p *Packet) longest() int {
-	if p.version == 4 {
+	if p.family == Inet {
 		return 65535
 	}
 	return MaxLen
@@ -148,14 +148,14 @@ func (p *Packet) resized(old int) {
 	if p.Offload.Checksum == ChecksumVerified {
 		p.Offload.Checksum = ChecksumFull
 	}
-	switch p.version {
+	switch p.family {
 	case 0:
 		return
-	case 4:
+	case Inet:
 		field := p.data[2:4]
 		p.adjustHeader(difference(binary.BigEndian.Uint16(field), uint16(len(p.data))))
 		binary.BigEndian.PutUint16(field, uint16(len(p.data)))
-	case 6:
+	case Inet6:
 		binary.BigEndian.PutUint16(p.data[4:6], uint16(len(p.data)-ipv6Header))
 	}
 	if p.flags&flagTransport != 0 && p.protocol == protocolUDP && !p.IsFragment() &&

@@ -47,7 +47,7 @@ type Segmenter struct {
 func (s *Segmenter) Init(p *Packet) hooks.Reason {
 	p.check()
 	*s = Segmenter{}
-	if p.version == 0 || p.Offload.GSO == GSONone || p.checkOffload() != hooks.ReasonNone {
+	if p.family == 0 || p.Offload.GSO == GSONone || p.checkOffload() != hooks.ReasonNone {
 		return ReasonOffloadMetadata
 	}
 	t := p.data[p.transport:]
@@ -99,15 +99,15 @@ func (s *Segmenter) Next(dst *Packet) bool {
 	dst.parsed = p.parsed
 	dst.flags &^= flagEdited
 
-	switch p.version {
-	case 4:
+	switch p.family {
+	case Inet:
 		binary.BigEndian.PutUint16(b[2:], uint16(length))
 		// Each packet has an ID of its own (RFC 6864, 4.1). With DF set it
 		// means nothing, but counting on does no harm.
 		binary.BigEndian.PutUint16(b[4:], binary.BigEndian.Uint16(b[4:])+uint16(s.index))
 		b[10], b[11] = 0, 0
 		binary.BigEndian.PutUint16(b[10:], ^checksum.Checksum(b[:p.headerLen], 0))
-	case 6:
+	case Inet6:
 		binary.BigEndian.PutUint16(b[4:], uint16(length-ipv6Header))
 	}
 

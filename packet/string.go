@@ -19,7 +19,7 @@ import (
 // The number behind the protocol is [Packet.Len]. It allocates.
 func (p *Packet) String() string {
 	p.check()
-	if p.version == 0 {
+	if p.family == 0 {
 		return fmt.Sprintf("not parsed, %d bytes", len(p.data))
 	}
 	source, destination := p.Source().String(), p.Destination().String()
