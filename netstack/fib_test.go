@@ -198,18 +198,14 @@ func TestAddInterfaceErrors(t *testing.T) {
 // Two interfaces may share a subnet: the older one is its way out; when that goes the other takes over.
 func TestSharedSubnet(t *testing.T) {
 	r := newRouter(t, netstack.Config{})
-	near, far := tun.Pair(tun.PairConfig{Names: [2]string{"c", ""}})
-	wire := newWire(t, far)
-	if _, err := r.AddInterface(near, netstack.InterfaceConfig{Addresses: prefixes("10.0.2.77/24")}); err != nil {
-		t.Fatal(err)
-	}
+	_, third := join(t, r.Instance, 0, netstack.InterfaceConfig{Name: "c", Addresses: prefixes("10.0.2.77/24")})
 	r.left.send(udp(t, left4, right4, 64, nil))
 	r.right.receive()
 	if err := r.b.Close(); err != nil {
 		t.Fatal(err)
 	}
 	r.left.send(udp(t, left4, right4, 64, nil))
-	wire.receive()
+	third.receive()
 }
 
 // A closed interface takes its addresses and routes with it; the name is free, the index is not used again.
@@ -234,12 +230,7 @@ func TestCloseInterface(t *testing.T) {
 	if _, ok := r.Interface("b"); ok {
 		t.Error("closed interface is still there")
 	}
-	near, far := tun.Pair(tun.PairConfig{Names: [2]string{"b", ""}, Features: packet.FeatureChecksum})
-	wire := newWire(t, far)
-	again, err := r.AddInterface(near, netstack.InterfaceConfig{Addresses: prefixes("10.0.2.1/24")})
-	if err != nil {
-		t.Fatal(err)
-	}
+	again, wire := join(t, r.Instance, packet.FeatureChecksum, netstack.InterfaceConfig{Name: "b", Addresses: prefixes("10.0.2.1/24")})
 	if again.Index() <= r.b.Index() {
 		t.Errorf("index %d after %d", again.Index(), r.b.Index())
 	}

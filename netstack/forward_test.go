@@ -301,10 +301,7 @@ func TestDefaultRouteIsNotForEverything(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s := r.settled(3)
-	for s.Injected < 2 || s.Drops["multicast"] == 0 || s.Drops["broadcast"] < 2 {
-		s = r.settled(3)
-	}
+	s := r.settledWhen(func(s netstack.Stats) bool { return s.Received >= 3 && s.Injected == 2 })
 	if s.Sent != 0 || s.Delivered != 2 || s.Drops["multicast"] != 1 || s.Drops["broadcast"] != 2 {
 		t.Errorf("stats: %+v", s)
 	}

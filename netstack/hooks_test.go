@@ -130,10 +130,7 @@ func TestCase089_DropAtLoopbackOut(t *testing.T) {
 	if _, err := c.Write([]byte("x")); err != nil {
 		t.Fatal(err)
 	}
-	s := r.settled(0)
-	for s.Drops["hook"] == 0 {
-		s = r.settled(0)
-	}
+	r.settledWhen(func(s netstack.Stats) bool { return s.Drops["hook"] > 0 })
 	if diff := cmp.Diff([]sighting{{packet.Inet, packet.LoopbackOut, 0, 1, 0}}, w.all()); diff != "" {
 		t.Error(diff)
 	}

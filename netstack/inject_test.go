@@ -150,10 +150,7 @@ func TestCase098_QueueOut(t *testing.T) {
 	if err := r.QueueOut(filled(t, echoRequest(t, a4, b4)), nil); err != nil {
 		t.Fatal(err)
 	}
-	s := r.settled(0)
-	for s.Delivered < 2 { // the request and the answer
-		s = r.settled(0)
-	}
+	r.settledWhen(func(s netstack.Stats) bool { return s.Delivered == 2 }) // the request and the answer
 	want := []sighting{
 		{packet.Inet, packet.PhysicalOut, 0, r.b.Index(), 0},
 		{packet.Inet, packet.LoopbackOut, 0, r.b.Index(), 0}, {packet.Inet, packet.LoopbackIn, r.b.Index(), 0, 0},
@@ -167,8 +164,7 @@ func TestCase098_QueueOut(t *testing.T) {
 		if err := r.QueueOut(filled(t, b), nil); err != nil {
 			t.Errorf("%s: %v; the queue does not look at packets", name, err)
 		}
-		for r.settled(0).Injected == before.Injected {
-		}
+		r.settledWhen(func(s netstack.Stats) bool { return s.Injected > before.Injected })
 	}
 	if s := r.settled(0); s.Drops["no_route"] != 1 || s.Drops["truncated"] != 1 {
 		t.Errorf("stats: %+v", s)
@@ -367,8 +363,7 @@ func TestInjectWhileClosing(t *testing.T) {
 			}
 		})
 	}
-	for r.Stats().Injected < 100 {
-	}
+	eventually(t, "traffic", func() bool { return r.Stats().Injected >= 100 })
 	r.Close()
 	workers.Wait()
 	r.settled(0)

@@ -12,7 +12,6 @@ import (
 
 	"github.com/hooknet/hooknet/netstack"
 	"github.com/hooknet/hooknet/packet"
-	"github.com/hooknet/hooknet/tun"
 )
 
 // syn builds a segment of a TCP handshake that announces a maximum segment size.
@@ -49,15 +48,8 @@ func TestRFC4459ClampMSS(t *testing.T) {
 			for _, ack := range []bool{false, true} {
 				t.Run(name+"/"+family, func(t *testing.T) {
 					inst := newInstance(t, netstack.Config{})
-					attach := func(name string, cfg netstack.InterfaceConfig) *wire {
-						near, far := tun.Pair(tun.PairConfig{Names: [2]string{name, "far-" + name}, Features: offloads})
-						if _, err := inst.AddInterface(near, cfg); err != nil {
-							t.Fatal(err)
-						}
-						return newWire(t, far)
-					}
-					left := attach("a", netstack.InterfaceConfig{MTU: c.in, Addresses: prefixes("10.0.1.1/24", "fd00:1::1/64"), ClampMSS: c.clampIn})
-					right := attach("b", netstack.InterfaceConfig{MTU: c.out, Addresses: prefixes("10.0.2.1/24", "fd00:2::1/64"), ClampMSS: c.clampOut})
+					_, left := join(t, inst, offloads, netstack.InterfaceConfig{Name: "a", MTU: c.in, Addresses: prefixes("10.0.1.1/24", "fd00:1::1/64"), ClampMSS: c.clampIn})
+					_, right := join(t, inst, offloads, netstack.InterfaceConfig{Name: "b", MTU: c.out, Addresses: prefixes("10.0.2.1/24", "fd00:2::1/64"), ClampMSS: c.clampOut})
 					dst, want := right4, c.want4
 					if src.Is6() {
 						dst, want = right6, c.want6
@@ -90,11 +82,7 @@ func TestRFC4459ClampMSS(t *testing.T) {
 // Packets that are no handshake are left alone, whatever they look like.
 func TestClampMSSIsForHandshakes(t *testing.T) {
 	r := newRouter(t, netstack.Config{})
-	near, far := tun.Pair(tun.PairConfig{Names: [2]string{"c", "far-c"}})
-	if _, err := r.AddInterface(near, netstack.InterfaceConfig{MTU: 1400, Addresses: prefixes("10.0.3.1/24"), ClampMSS: true}); err != nil {
-		t.Fatal(err)
-	}
-	right := newWire(t, far)
+	_, right := join(t, r.Instance, 0, netstack.InterfaceConfig{Name: "c", MTU: 1400, Addresses: prefixes("10.0.3.1/24"), ClampMSS: true})
 	data := syn(t, left4, netip.MustParseAddr("10.0.3.2"), true, 1460)
 	data[33] = 0x10 // ACK; the checksum does not matter here
 	r.left.send(data)
@@ -111,12 +99,7 @@ func TestClampMSSIsForHandshakes(t *testing.T) {
 // when the MTU is back. IPv4 goes on.
 func TestRFC8200NoIPv6BelowMinimumMTU(t *testing.T) {
 	r := newRouter(t, netstack.Config{})
-	near, far := tun.Pair(tun.PairConfig{Names: [2]string{"small", "far"}})
-	small, err := r.AddInterface(near, netstack.InterfaceConfig{MTU: 1280})
-	if err != nil {
-		t.Fatal(err)
-	}
-	right := newWire(t, far)
+	small, right := join(t, r.Instance, 0, netstack.InterfaceConfig{Name: "small", MTU: 1280})
 	there6, there4 := netip.MustParseAddr("2001:db8::9"), netip.MustParseAddr("192.0.2.9")
 	for _, a := range []netip.Addr{there6, there4} {
 		if err := r.AddRoute(netstack.Route{Destination: netip.PrefixFrom(a, a.BitLen()), Interface: "small"}); err != nil {
@@ -150,10 +133,7 @@ func TestRFC8200NoIPv6BelowMinimumMTU(t *testing.T) {
 	if p := right.receive(); p.Family() != packet.Inet {
 		t.Errorf("received %v", p)
 	}
-	s := r.settled(5)
-	for s.Injected == 0 || s.Drops["ipv6_disabled"] < 3 {
-		s = r.settled(5)
-	}
+	s := r.settledWhen(func(s netstack.Stats) bool { return s.Received >= 5 && s.Injected != 0 })
 	if s.Drops["ipv6_disabled"] != 3 {
 		t.Errorf("stats: %+v", s)
 	}

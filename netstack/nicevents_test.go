@@ -84,15 +84,10 @@ func (l *nicLog) expect(want ...string) {
 	}
 }
 
-// plug adds an interface on a memory device and returns the device's other end.
+// plug is join for an interface with offload and these addresses.
 func plug(t *testing.T, inst *netstack.Instance, name string, addresses ...string) (*netstack.Interface, *wire) {
 	t.Helper()
-	near, far := tun.Pair(tun.PairConfig{Names: [2]string{name, "far-" + name}, Features: offloads})
-	f, err := inst.AddInterface(near, netstack.InterfaceConfig{Addresses: prefixes(addresses...)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return f, newWire(t, far)
+	return join(t, inst, offloads, netstack.InterfaceConfig{Name: name, Addresses: prefixes(addresses...)})
 }
 
 func must(t *testing.T, err error) {

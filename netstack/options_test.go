@@ -16,7 +16,6 @@ import (
 
 	"github.com/hooknet/hooknet/netstack"
 	"github.com/hooknet/hooknet/packet"
-	"github.com/hooknet/hooknet/tun"
 )
 
 // optioned builds a UDP packet with IPv4 options.
@@ -210,11 +209,7 @@ func TestRFC1812RecordRouteOfParts(t *testing.T) {
 	})
 	t.Run("segments", func(t *testing.T) {
 		r := newRouter(t, netstack.Config{})
-		near, far := tun.Pair(tun.PairConfig{Names: [2]string{"plain", ""}})
-		if _, err := r.AddInterface(near, netstack.InterfaceConfig{Addresses: prefixes("192.0.2.1/24")}); err != nil {
-			t.Fatal(err)
-		}
-		plain := newWire(t, far)
+		_, plain := join(t, r.Instance, 0, netstack.InterfaceConfig{Name: "plain", Addresses: prefixes("192.0.2.1/24")})
 		whole, o := superpacket(t, left4, netip.MustParseAddr("192.0.2.9"), 2000, 1000)
 		b := append(bytes.Clone(whole[:20]), 7, 7, 4, 0, 0, 0, 0, 0)
 		b = append(b, whole[20:]...)

@@ -16,7 +16,6 @@ import (
 	"github.com/hooknet/hooknet/hooks/hhook"
 	"github.com/hooknet/hooknet/netstack"
 	"github.com/hooknet/hooknet/packet"
-	"github.com/hooknet/hooknet/tun"
 )
 
 // Faults that a review found, each shown here by what went wrong.
@@ -80,9 +79,7 @@ func TestCloseUnderPingFlood(t *testing.T) {
 			}
 		}
 	})
-	for r.Stats().Sent < 100 {
-		time.Sleep(time.Millisecond)
-	}
+	eventually(t, "the flood", func() bool { return r.Stats().Sent >= 100 })
 	closed := make(chan struct{})
 	go func() {
 		r.Close()
@@ -139,11 +136,7 @@ func TestReassembledChecksumIsVerified(t *testing.T) {
 // RFC 8200 section 5: no IPv6 route leads by an MTU of less than 1280. TestRFC8200NoIPv6BelowMinimumMTU has what shrinks later.
 func TestNoIPv6OnSmallMTU(t *testing.T) {
 	r := newRouter(t, netstack.Config{})
-	near, far := tun.Pair(tun.PairConfig{Names: [2]string{"small", ""}})
-	defer far.Close()
-	if _, err := r.AddInterface(near, netstack.InterfaceConfig{MTU: 1000}); err != nil {
-		t.Fatal(err)
-	}
+	join(t, r.Instance, 0, netstack.InterfaceConfig{Name: "small", MTU: 1000})
 	route := netstack.Route{Destination: netip.MustParsePrefix("2001:db8::/32"), Interface: "small"}
 	if err := r.AddRoute(route); !errors.Is(err, netstack.ErrInvalid) {
 		t.Errorf("IPv6 route by an MTU of 1000: %v", err)
@@ -187,9 +180,7 @@ func TestHookEndsItsGoroutine(t *testing.T) {
 	if err := r.QueueOut(filled(t, udp(t, a4, right4, 64, nil)), nil); err != nil {
 		t.Fatal(err)
 	}
-	for len(w.all()) == 0 {
-		time.Sleep(time.Millisecond)
-	}
+	eventually(t, "the hook", func() bool { return len(w.all()) > 0 })
 	if err := h.Unregister(); err != nil {
 		t.Error(err)
 	}

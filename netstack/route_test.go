@@ -19,17 +19,12 @@ import (
 	"github.com/hooknet/hooknet/hooks"
 	"github.com/hooknet/hooknet/netstack"
 	"github.com/hooknet/hooknet/packet"
-	"github.com/hooknet/hooknet/tun"
 )
 
 // thirdInterface adds an interface c with 10.0.3.1/24 and fd00:3::1/64.
 func thirdInterface(t *testing.T, r *router) (*netstack.Interface, *wire) {
 	t.Helper()
-	near, far := tun.Pair(tun.PairConfig{Names: [2]string{"c", ""}})
-	w := newWire(t, far)
-	f, err := r.AddInterface(near, netstack.InterfaceConfig{Addresses: prefixes("10.0.3.1/24", "fd00:3::1/64")})
-	must(t, err)
-	return f, w
+	return join(t, r.Instance, 0, netstack.InterfaceConfig{Name: "c", Addresses: prefixes("10.0.3.1/24", "fd00:3::1/64")})
 }
 
 // Of several routes to one destination the one with the lowest metric is in force; when it is removed, or its interface goes

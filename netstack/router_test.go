@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -59,8 +60,8 @@ func newRouter(t *testing.T, cfg netstack.Config) *router {
 func newRouterMTU(t *testing.T, cfg netstack.Config, mtuA, mtuB int, features packet.Features) *router {
 	t.Helper()
 	r := &router{Instance: newInstance(t, cfg), t: t}
-	r.a, r.left = r.attach("a", mtuA, features, "10.0.1.1/24", "fd00:1::1/64")
-	r.b, r.right = r.attach("b", mtuB, features, "10.0.2.1/24", "fd00:2::1/64")
+	r.a, r.left = join(t, r.Instance, features, netstack.InterfaceConfig{Name: "a", MTU: mtuA, Addresses: prefixes("10.0.1.1/24", "fd00:1::1/64")})
+	r.b, r.right = join(t, r.Instance, features, netstack.InterfaceConfig{Name: "b", MTU: mtuB, Addresses: prefixes("10.0.2.1/24", "fd00:2::1/64")})
 	return r
 }
 
@@ -68,20 +69,22 @@ func newRouterMTU(t *testing.T, cfg netstack.Config, mtuA, mtuB int, features pa
 func newRouter4(t *testing.T, mtuA, mtuB int, features packet.Features) *router {
 	t.Helper()
 	r := &router{Instance: newInstance(t, netstack.Config{}), t: t}
-	r.a, r.left = r.attach("a", mtuA, features, "10.0.1.1/24")
-	r.b, r.right = r.attach("b", mtuB, features, "10.0.2.1/24")
+	r.a, r.left = join(t, r.Instance, features, netstack.InterfaceConfig{Name: "a", MTU: mtuA, Addresses: prefixes("10.0.1.1/24")})
+	r.b, r.right = join(t, r.Instance, features, netstack.InterfaceConfig{Name: "b", MTU: mtuB, Addresses: prefixes("10.0.2.1/24")})
 	return r
 }
 
-// attach gives the router an interface whose far end the test holds.
-func (r *router) attach(name string, mtu int, features packet.Features, addresses ...string) (*netstack.Interface, *wire) {
-	r.t.Helper()
-	near, far := tun.Pair(tun.PairConfig{Names: [2]string{name, "far-" + name}, Features: features, QueueLen: 4096})
-	f, err := r.AddInterface(near, netstack.InterfaceConfig{MTU: mtu, Addresses: prefixes(addresses...)})
+// join adds an interface on a memory device and returns the device's far end.
+func join(t *testing.T, inst *netstack.Instance, features packet.Features, cfg netstack.InterfaceConfig) (*netstack.Interface, *wire) {
+	t.Helper()
+	near, far := tun.Pair(tun.PairConfig{Names: [2]string{cfg.Name, "far-" + cfg.Name}, Features: features, QueueLen: 4096})
+	f, err := inst.AddInterface(near, cfg)
 	if err != nil {
-		r.t.Fatal(err)
+		t.Fatal(err)
 	}
-	return f, newWire(r.t, far)
+	w := newWire(t, far)
+	w.near = f
+	return f, w
 }
 
 // newInstance makes an instance that is closed at the end of the test. Every packet that it ever had must be accounted for
@@ -122,7 +125,9 @@ func TestBalance(t *testing.T) {
 type wire struct {
 	t    *testing.T
 	dev  tun.Device
+	near *netstack.Interface // on the other end; nil: not made by join
 	seen chan *packet.Packet
+	read atomic.Uint64 // packets put into seen
 
 	reader sync.WaitGroup
 }
@@ -138,6 +143,7 @@ func newWire(t *testing.T, dev tun.Device) *wire {
 			}
 			for _, p := range batch[:n] {
 				w.seen <- p
+				w.read.Add(1)
 			}
 		}
 	})
@@ -181,6 +187,9 @@ func (w *wire) receive() *packet.Packet {
 // none checks that nothing was received; the caller has made sure that all work is done.
 func (w *wire) none() {
 	w.t.Helper()
+	if w.near != nil {
+		eventually(w.t, "all that was sent is read", func() bool { return w.read.Load() == w.near.Stats().SentPackets })
+	}
 	select {
 	case p := <-w.seen:
 		p.Parse()
@@ -193,15 +202,21 @@ func (w *wire) none() {
 // that they do.
 func (r *router) settled(received uint64) netstack.Stats {
 	r.t.Helper()
+	return r.settledWhen(func(s netstack.Stats) bool { return s.Received >= received })
+}
+
+// settledWhen is settled for another condition.
+func (r *router) settledWhen(holds func(netstack.Stats) bool) netstack.Stats {
+	r.t.Helper()
 	deadline := time.Now().Add(5 * time.Second)
 	for {
 		s := r.Stats()
 		err := s.Balance()
-		if s.Received >= received && s.Held == 0 && err == nil {
+		if holds(s) && s.Held == 0 && err == nil {
 			return s
 		}
 		if time.Now().After(deadline) {
-			r.t.Fatalf("not at rest after %d packets: %v; %+v", received, err, s)
+			r.t.Fatalf("not at rest, or not as expected: %v; %+v", err, s)
 		}
 		time.Sleep(100 * time.Microsecond)
 	}
@@ -264,12 +279,9 @@ func superpacket(t testing.TB, src, dst netip.Addr, size int, segment uint16) ([
 // plainLeg gives the router a third interface without offload and the route to dst by it.
 func plainLeg(t *testing.T, r *router, dst netip.Addr) *wire {
 	t.Helper()
-	near, far := tun.Pair(tun.PairConfig{Names: [2]string{"plain", "far-plain"}})
-	if _, err := r.AddInterface(near, netstack.InterfaceConfig{}); err != nil {
-		t.Fatal(err)
-	}
+	_, w := join(t, r.Instance, 0, netstack.InterfaceConfig{Name: "plain"})
 	if err := r.AddRoute(netstack.Route{Destination: netip.PrefixFrom(dst, 24), Interface: "plain"}); err != nil {
 		t.Fatal(err)
 	}
-	return newWire(t, far)
+	return w
 }

@@ -28,11 +28,7 @@ const (
 func validating(t *testing.T, mode netstack.SourceValidation) *router {
 	t.Helper()
 	r := newRouter(t, netstack.Config{})
-	near, far := tun.Pair(tun.PairConfig{Names: [2]string{"c", "far-c"}})
-	if _, err := r.AddInterface(near, netstack.InterfaceConfig{Addresses: prefixes("10.0.1.9/24", "fd00:1::9/64", "fe80::9/64")}); err != nil {
-		t.Fatal(err)
-	}
-	newWire(t, far)
+	join(t, r.Instance, 0, netstack.InterfaceConfig{Name: "c", Addresses: prefixes("10.0.1.9/24", "fd00:1::9/64", "fe80::9/64")})
 	route := func(to string, kind netstack.RouteType, by string) netstack.Route {
 		return netstack.Route{Destination: netip.MustParsePrefix(to), Type: kind, Interface: by}
 	}
@@ -230,11 +226,7 @@ func TestRFC7126SourceRoute(t *testing.T) {
 		for _, pass := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s/pass=%v", name, pass), func(t *testing.T) {
 				r := newRouter(t, netstack.Config{})
-				near, far := tun.Pair(tun.PairConfig{Names: [2]string{"c", "far-c"}})
-				if _, err := r.AddInterface(near, netstack.InterfaceConfig{Addresses: prefixes("10.0.3.1/24"), PassSourceRoutes: pass}); err != nil {
-					t.Fatal(err)
-				}
-				from := newWire(t, far)
+				_, from := join(t, r.Instance, 0, netstack.InterfaceConfig{Name: "c", Addresses: prefixes("10.0.3.1/24"), PassSourceRoutes: pass})
 				sent := optioned(t, netip.MustParseAddr("10.0.3.2"), right4, 64, option)
 				from.send(sent)
 				if !pass {

@@ -219,7 +219,7 @@ func TestSuperpacketAtTheReceiver(t *testing.T) {
 			} {
 				run("device with "+name, func(t *testing.T, s *sentSuper) {
 					r := newRouter(t, netstack.Config{})
-					_, c := r.attach("c", 1500, features)
+					_, c := join(t, r.Instance, features, netstack.InterfaceConfig{Name: "c"})
 					if err := r.AddRoutes(netstack.Route{Destination: netip.PrefixFrom(right4, 32), Interface: "c"}, netstack.Route{Destination: netip.PrefixFrom(right6, 128), Interface: "c"}); err != nil {
 						t.Fatal(err)
 					}
