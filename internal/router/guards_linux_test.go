@@ -114,25 +114,14 @@ func TestPassSourceRoutes(t *testing.T) {
 			}
 			r := open(t, file, router.Config{})
 			defer r.Close()
-			if err := red.Do(func() error {
-				from := net.Dialer{Control: func(_, _ string, raw syscall.RawConn) error {
-					var asked error
-					err := raw.Control(func(fd uintptr) {
-						// Loose (RFC 791 section 3.1), by way of 10.0.2.2. Blue forwards nothing.
-						asked = unix.SetsockoptString(int(fd), unix.IPPROTO_IP, unix.IP_OPTIONS, "\x83\x07\x04\x0a\x00\x02\x02\x00")
-					})
-					return errors.Join(err, asked)
-				}}
-				c, err := from.DialContext(t.Context(), "udp4", "10.0.2.3:9")
-				if err != nil {
-					return err
-				}
-				defer c.Close()
-				_, err = c.Write([]byte("this way"))
-				return err
-			}); err != nil {
-				t.Fatal(err)
-			}
+			red.send(net.Dialer{Control: func(_, _ string, raw syscall.RawConn) error {
+				var asked error
+				err := raw.Control(func(fd uintptr) {
+					// Loose (RFC 791 section 3.1), by way of 10.0.2.2. Blue forwards nothing.
+					asked = unix.SetsockoptString(int(fd), unix.IPPROTO_IP, unix.IP_OPTIONS, "\x83\x07\x04\x0a\x00\x02\x02\x00")
+				})
+				return errors.Join(err, asked)
+			}}, "10.0.2.3:9")
 			testbed.Eventually(t, func() string {
 				passed, drops := uint64(0), make(map[string]uint64)
 				for instance := range r.Instances() {

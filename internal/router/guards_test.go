@@ -38,18 +38,7 @@ func TestSourceValidation(t *testing.T) {
 			if n := before.Drops["reverse_path"]; n != 0 {
 				t.Errorf("%d packets of honest sources were dropped", n)
 			}
-			if err := red.Do(func() error {
-				from := net.Dialer{LocalAddr: &net.UDPAddr{IP: net.IPv4(192, 0, 2, 1)}}
-				c, err := from.DialContext(t.Context(), "udp", "10.0.2.2:9")
-				if err != nil {
-					return err
-				}
-				defer c.Close()
-				_, err = c.Write([]byte("who am I?"))
-				return err
-			}); err != nil {
-				t.Fatal(err)
-			}
+			red.send(net.Dialer{LocalAddr: &net.UDPAddr{IP: net.IPv4(192, 0, 2, 1)}}, "10.0.2.2:9")
 			testbed.Eventually(t, func() string {
 				if s := instance.Stats(); s.Drops[counted] == 0 {
 					return fmt.Sprintf("the packet is not accounted for: %+v, before %+v", s, before)

@@ -149,6 +149,22 @@ func (h host) ping(addresses ...string) {
 	}
 }
 
+// send sends a UDP datagram.
+func (h host) send(from net.Dialer, address string) {
+	h.t.Helper()
+	if err := h.Do(func() error {
+		c, err := from.DialContext(h.t.Context(), "udp", address)
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		_, err = c.Write([]byte("good day"))
+		return err
+	}); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
 // exchange sends bytes over TCP from one host to an address of another and back.
 func exchange(t testing.TB, from, to host, address string) {
 	t.Helper()
