@@ -82,16 +82,10 @@ func checkReport(t *testing.T, out []byte) {
 
 func TestDemoJSON(t *testing.T) {
 	needDemo(t)
-	cmd := hooknet(t, "demo", "--json", brief)
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("%v\n%s", err, stderr.Bytes())
-	}
-	checkReport(t, out)
-	if !regexp.MustCompile(`^(hooknet: [^\x1b\r]+\n)+$`).Match(stderr.Bytes()) {
-		t.Errorf("progress: %q, want plain lines", stderr.Bytes())
+	out, stderr := outputs(t, hooknet(t, "demo", "--json", brief), false)
+	checkReport(t, []byte(out))
+	if !regexp.MustCompile(`^(hooknet: [^\x1b\r]+\n)+$`).MatchString(stderr) {
+		t.Errorf("progress: %q, want plain lines", stderr)
 	}
 }
 

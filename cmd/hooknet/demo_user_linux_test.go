@@ -111,14 +111,8 @@ func dropRoot() error {
 }
 
 func TestDemoAsOrdinaryUser(t *testing.T) {
-	cmd := ordinaryUser(t, "as nobody", "0666", "demo", "--json", brief)
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("%v\n%s", err, stderr.Bytes())
-	}
-	checkReport(t, out)
+	out, _ := outputs(t, ordinaryUser(t, "as nobody", "0666", "demo", "--json", brief), false)
+	checkReport(t, []byte(out))
 }
 
 // Whoever is interrupted or killed, nobody goes on.
