@@ -23,6 +23,7 @@ type badDevice struct {
 	read   func(pkts []*packet.Packet) (int, error) // nil: nothing comes
 	write  func(pkts []*packet.Packet) (int, error) // nil: all is written
 
+	stuck   chan struct{} // nil: Close does not wait for it
 	closing sync.Once
 	closed  chan struct{}
 }
@@ -55,6 +56,9 @@ func (d *badDevice) Write(_ int, pkts []*packet.Packet) (int, error) {
 
 func (d *badDevice) Close() error {
 	d.closing.Do(func() { close(d.closed) })
+	if d.stuck != nil {
+		<-d.stuck
+	}
 	return nil
 }
 
@@ -145,4 +149,28 @@ func TestDeviceThatCannotBeUsed(t *testing.T) {
 	}
 	r.left.send(udp(t, left4, right4, 64, nil))
 	r.right.receive()
+}
+
+// An interface that waits for its device to close is gone: another may have its name and address.
+func TestNameOfInterfaceThatCloses(t *testing.T) {
+	dev := newBadDevice()
+	dev.stuck = make(chan struct{})
+	r := newRouter(t, netstack.Config{})
+	cfg := netstack.InterfaceConfig{Name: "c", Addresses: prefixes("10.0.3.1/24", "fd00:3::1/64")}
+	f, err := r.AddInterface(dev, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var closer sync.WaitGroup
+	closer.Go(func() {
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	<-dev.closed
+	if _, err := r.AddInterface(newBadDevice(), cfg); err != nil {
+		t.Error(err)
+	}
+	close(dev.stuck)
+	closer.Wait()
 }

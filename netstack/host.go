@@ -92,7 +92,8 @@ func (h *hostStack) configureTCP() error {
 // attach makes a NIC for an interface and gives it the interface's addresses.
 func (h *hostStack) attach(f *Interface) error {
 	id := tcpip.NICID(f.index)
-	if err := h.stack.CreateNICWithOptions(id, f.nic, stack.NICOptions{Name: f.name}); err != nil {
+	// Without a name: ours is free again before an interface that is being closed has left the stack.
+	if err := h.stack.CreateNIC(id, f.nic); err != nil {
 		return fmt.Errorf("host stack: new NIC: %s", err)
 	}
 	for _, p := range f.Addresses() {
