@@ -37,6 +37,9 @@ type sample struct {
 	state    packet.ChecksumState
 	corrupt  bool
 	noSum    bool // UDP without checksum
+	padded   bool // UDP whose length is 4 less than the packet's
+	inner    bool // a partial checksum that is not the transport's
+	extended bool // IPv4 options, an IPv6 destination options header
 }
 
 const df = 0x4000
@@ -67,7 +70,11 @@ func (s sample) bytes() []byte {
 		transport = append(transport, byte(int(s.seq)+i*7))
 	}
 	if s.udp {
-		binary.BigEndian.PutUint16(transport[4:], uint16(len(transport)))
+		length := len(transport)
+		if s.padded {
+			length -= 4
+		}
+		binary.BigEndian.PutUint16(transport[4:], uint16(length))
 	}
 	ttl := s.ttl
 	if ttl == 0 {
@@ -81,17 +88,32 @@ func (s sample) bytes() []byte {
 		network[6], network[7] = protocol, ttl
 		network[8], network[23], network[24], network[25], network[39] = 0xfd, s.flow, 0xfd, 2, 1
 		addresses = network[8:]
+		if s.extended {
+			network[6] = 60
+			binary.BigEndian.PutUint16(network[4:], uint16(8+len(transport)))
+			network = append(network, protocol, 0, 1, 4, 0, 0, 0, 0)
+			addresses = network[8:40]
+		}
 	} else {
 		network = []byte{0x45, s.class, 0, 0, 0, 0, 0, 0, ttl, protocol, 0, 0, 10, 0, 1, s.flow, 10, 0, 2, 1}
 		binary.BigEndian.PutUint16(network[2:], uint16(20+len(transport)))
 		binary.BigEndian.PutUint16(network[4:], s.id)
 		binary.BigEndian.PutUint16(network[6:], s.fragment)
+		if s.extended {
+			network = append(network, 1, 1, 1, 1)
+			network[0]++
+			binary.BigEndian.PutUint16(network[2:], uint16(24+len(transport)))
+		}
 		binary.BigEndian.PutUint16(network[10:], ^sumOf(network))
-		addresses = network[12:]
+		addresses = network[12:20]
 	}
 	if !s.noSum {
-		pseudo := binary.BigEndian.AppendUint32([]byte{0, protocol}, uint32(len(transport)))
-		sum := ^sumOf(slices.Concat(addresses, pseudo, transport))
+		covered := transport
+		if s.padded {
+			covered = transport[:len(transport)-4]
+		}
+		pseudo := binary.BigEndian.AppendUint32([]byte{0, protocol}, uint32(len(covered)))
+		sum := ^sumOf(slices.Concat(addresses, pseudo, covered))
 		if sum == 0 && s.udp {
 			sum = 0xffff
 		}
@@ -132,6 +154,12 @@ func (s sample) packet(t require) *packet.Packet {
 	if s.state == packet.ChecksumPartial && p.DeferChecksum() {
 		if r := p.Parse(); r != hooks.ReasonNone {
 			t.Fatalf("%+v, partial: %s", s, packet.ReasonName(r))
+		}
+	}
+	if s.inner {
+		p.Offload = packet.Offload{Checksum: packet.ChecksumPartial, ChecksumStart: uint16(p.TransportOffset() + 20), ChecksumOffset: 6}
+		if r := p.Parse(); r != hooks.ReasonNone {
+			t.Fatalf("%+v: %s", s, packet.ReasonName(r))
 		}
 	}
 	return p
@@ -322,6 +350,13 @@ func TestCoalesce(t *testing.T) {
 		"an identification twice":  {list: with(tcp4, 2, func(s *sample) { s.id-- }), want: between},
 		"an identification missed": {list: with(tcp4, 2, func(s *sample) { s.id++ }), want: between},
 		"a fragment":               {list: with(udp4, 2, func(s *sample) { s.fragment = 1 }), want: between},
+		"first fragments":          {list: stream(sample{udp: true, payload: 96, fragment: 0x2000}, 4), want: none},
+		"IP options":               {list: stream(sample{payload: 100, extended: true}, 4), want: none},
+		"an extension header":      {list: stream(sample{version: 6, payload: 100, extended: true}, 4), want: none},
+		"options on one":           {list: with(udp4, 2, func(s *sample) { s.extended = true }), want: between},
+		"padding":                  {list: stream(sample{udp: true, payload: 100, padded: true}, 4), want: none},
+		"padding, IPv6":            {list: stream(sample{version: 6, udp: true, payload: 100, padded: true}, 4), want: none},
+		"a checksum further in":    {list: stream(sample{udp: true, payload: 100, inner: true}, 4), want: none},
 		"another flow":             {list: with(udp6, 2, func(s *sample) { s.flow++ }), want: [][]int{{0, 1, 3}, {2}}},
 		"another protocol":         {list: with(tcp4, 2, func(s *sample) { s.udp = true }), want: [][]int{{0, 1}, {2}, {3}}},
 		"no checksum":              {list: with(udp4, 2, func(s *sample) { s.noSum = true }), want: between},
@@ -453,7 +488,7 @@ func TestCoalesceProperty(t *testing.T) {
 		for i := range streams {
 			streams[i] = sample{
 				version: rapid.SampledFrom([]int{4, 6}).Draw(t, "version"), udp: rapid.Bool().Draw(t, "udp"), flow: byte(i),
-				payload: rapid.IntRange(1, 1460).Draw(t, "size"), seq: rapid.Uint32().Draw(t, "seq"), id: rapid.Uint16().Draw(t, "id"),
+				payload: rapid.OneOf(rapid.IntRange(1, 1460), rapid.Just(20000)).Draw(t, "size"), seq: rapid.Uint32().Draw(t, "seq"), id: rapid.Uint16().Draw(t, "id"),
 				fragment: rapid.SampledFrom([]uint16{0, df}).Draw(t, "DF"), options: rapid.SampledFrom([]string{"", "\x01\x01\x08\x0aABCDEFGH"}).Draw(t, "options"),
 			}
 		}
@@ -466,7 +501,9 @@ func TestCoalesceProperty(t *testing.T) {
 			case 0:
 				s.payload = rapid.IntRange(0, 1460).Draw(t, "payload")
 			case 1:
-				s.flags = rapid.Byte().Draw(t, "flags")
+				s.flags = rapid.OneOf(rapid.Byte(), rapid.SampledFrom([]byte{
+					tcpFlagACK | 0x01, tcpFlagACK | 0x04, tcpFlagACK | 0x20, tcpFlagACK | 0x40, tcpFlagACK | 0x80, tcpFlagPSH,
+				})).Draw(t, "flags")
 			case 2:
 				s.corrupt = s.payload > 0 && s.state == packet.ChecksumFull
 			case 3:
@@ -484,6 +521,25 @@ func TestCoalesceProperty(t *testing.T) {
 				s.state = packet.ChecksumFull
 			case 9:
 				s.ttl = 63
+			case 10, 11:
+				s.flags = tcpFlagACK | tcpFlagPSH
+			case 12:
+				s.window++
+			case 13:
+				s.urgent++
+			case 14:
+				s.reserved = byte(rapid.IntRange(1, 15).Draw(t, "reserved"))
+			case 15:
+				s.options = rapid.SampledFrom([]string{"", "\x01\x01\x01\x01", "\x01\x01\x08\x0aABCDEFGI"}).Draw(t, "other options")
+			case 16:
+				s.padded = s.udp && s.payload > 4
+				s.state = packet.ChecksumFull
+			case 17:
+				s.inner = s.payload > 30
+			case 18:
+				s.extended = true
+			case 19:
+				s.label++
 			}
 			if s.version == 4 && s.fragment&1 != 0 {
 				s.state = packet.ChecksumFull
