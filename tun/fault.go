@@ -218,9 +218,8 @@ func (d *FaultDevice) carryIn(l *faultLane, queue int) {
 			return
 		}
 		l.mu.Lock()
-		for i, p := range batch[:n] {
-			batch[i] = nil
-			l.addLocked(p)
+		for _, p := range batch[:n] {
+			l.addLocked(p.Clone()) // what was read into is for the longest packet
 		}
 		l.mu.Unlock()
 	}

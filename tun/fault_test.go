@@ -10,6 +10,7 @@ import (
 	"math"
 	"math/bits"
 	"net"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/hooknet/hooknet/internal/invariant"
 	"github.com/hooknet/hooknet/packet"
 	"github.com/hooknet/hooknet/tun"
 )
@@ -316,4 +318,58 @@ func TestFaultConfigIsChecked(t *testing.T) {
 	}
 	closeDevice(t, near)
 	closeDevice(t, far)
+}
+
+// A reading is a device that fills some batches with short packets in buffers for long ones, as drivers do, and then waits.
+type reading struct {
+	tun.Device
+	batches int
+}
+
+func (d *reading) Read(queue int, pkts []*packet.Packet) (int, error) {
+	if d.batches == 0 {
+		return d.Device.Read(queue, pkts)
+	}
+	d.batches--
+	for k := range pkts {
+		if pkts[k] == nil {
+			pkts[k] = packet.Get(packet.MaxLen)
+		}
+		if err := pkts[k].Fill(make([]byte, 100)); err != nil {
+			return 0, err
+		}
+	}
+	return len(pkts), nil
+}
+
+// What is under way from a device takes the room that it needs, not that of the buffers it was read into.
+func TestFaultMemory(t *testing.T) {
+	if invariant.Enabled {
+		t.Skip("memory is measured without the race detector")
+	}
+	synctest.Test(t, func(t *testing.T) {
+		heap := func() int64 {
+			runtime.GC()
+			runtime.GC()
+			var m runtime.MemStats
+			runtime.ReadMemStats(&m)
+			return int64(m.HeapAlloc)
+		}
+		before := heap()
+		near, far := tun.Pair(tun.PairConfig{})
+		defer far.Close()
+		const queued = 1000
+		dev, err := tun.Fault(&reading{near, 20}, tun.FaultConfig{Read: tun.Faults{Delay: time.Hour, QueueLen: queued}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer dev.Close()
+		synctest.Wait()
+		if dev.Stats().Full == 0 {
+			t.Fatal("the queue is not full")
+		}
+		if used := heap() - before; used > queued*8<<10 {
+			t.Errorf("%d packets of 100 bytes take %d bytes", queued, used)
+		}
+	})
 }
