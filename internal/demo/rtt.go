@@ -115,5 +115,3 @@ func (r *runner) reviewRTTs(context.Context, packet.Family) (string, error) {
 func (f Flow) times() string {
 	return fmt.Sprintf("RTT %s, min %s, max %s", shortSeconds(f.RTT), shortSeconds(f.MinRTT), shortSeconds(f.MaxRTT))
 }
-
-func shortSeconds(s float64) string { return short(time.Duration(s * float64(time.Second))) }

@@ -9,7 +9,9 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/hooknet/hooknet/internal/terminal"
 	"github.com/hooknet/hooknet/packet"
@@ -234,4 +236,47 @@ func (t *text) verdict(r *Report) {
 		colour, words = terminal.Red, fmt.Sprintf("%d of %d checks failed.", r.Failed(), len(r.Checks))
 	}
 	t.Line("\n%s It took %.1f s, and nothing is left behind.", t.Paint(colour+";"+terminal.Bold, words), r.Seconds)
+}
+
+// count writes a number with its thousands apart.
+func count(n uint64) string {
+	s := strconv.FormatUint(n, 10)
+	for k := len(s) - 3; k > 0; k -= 3 {
+		s = s[:k] + "," + s[k:]
+	}
+	return s
+}
+
+// size writes a number of bytes.
+func size(n uint64) string {
+	if n < 1<<10 {
+		return fmt.Sprintf("%d bytes", n)
+	}
+	in, unit := float64(n)/(1<<10), 0
+	for in >= 999.5 && unit < 3 { // or %.3g would write it with an exponent
+		in /= 1 << 10
+		unit++
+	}
+	return fmt.Sprintf("%.3g %ciB", in, "KMGT"[unit])
+}
+
+// short writes a duration with three digits at most.
+func short(d time.Duration) string {
+	switch {
+	case d < time.Millisecond:
+		return fmt.Sprintf("%d µs", d.Microseconds())
+	case d < time.Second:
+		return fmt.Sprintf("%.1f ms", d.Seconds()*1e3)
+	}
+	return fmt.Sprintf("%.1f s", d.Seconds())
+}
+
+func shortSeconds(s float64) string { return short(time.Duration(s * float64(time.Second))) }
+
+// bitRate writes bits per second.
+func bitRate(bps float64) string {
+	if bps < 1e9 {
+		return fmt.Sprintf("%.0f Mbit/s", bps/1e6)
+	}
+	return fmt.Sprintf("%.2f Gbit/s", bps/1e9)
 }

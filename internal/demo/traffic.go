@@ -15,7 +15,6 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
-	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -256,45 +255,4 @@ func sink(ctx context.Context, l net.Listener, arrived *atomic.Uint64) (result s
 			return result
 		}
 	}
-}
-
-// count writes a number with its thousands apart.
-func count(n uint64) string {
-	s := strconv.FormatUint(n, 10)
-	for k := len(s) - 3; k > 0; k -= 3 {
-		s = s[:k] + "," + s[k:]
-	}
-	return s
-}
-
-// size writes a number of bytes.
-func size(n uint64) string {
-	if n < 1<<10 {
-		return fmt.Sprintf("%d bytes", n)
-	}
-	in, unit := float64(n)/(1<<10), 0
-	for in >= 999.5 && unit < 3 { // or %.3g would write it with an exponent
-		in /= 1 << 10
-		unit++
-	}
-	return fmt.Sprintf("%.3g %ciB", in, "KMGT"[unit])
-}
-
-// short writes a duration with three digits at most.
-func short(d time.Duration) string {
-	switch {
-	case d < time.Millisecond:
-		return fmt.Sprintf("%d µs", d.Microseconds())
-	case d < time.Second:
-		return fmt.Sprintf("%.1f ms", d.Seconds()*1e3)
-	}
-	return fmt.Sprintf("%.1f s", d.Seconds())
-}
-
-// bitRate writes bits per second.
-func bitRate(bps float64) string {
-	if bps < 1e9 {
-		return fmt.Sprintf("%.0f Mbit/s", bps/1e6)
-	}
-	return fmt.Sprintf("%.2f Gbit/s", bps/1e9)
 }
