@@ -260,7 +260,7 @@ func size(n uint64) string {
 	return fmt.Sprintf("%.3g %ciB", in, "KMGT"[unit])
 }
 
-// short writes a duration with three digits at most.
+// short writes a duration in the unit that suits it.
 func short(d time.Duration) string {
 	switch {
 	case d < time.Millisecond:
