@@ -68,6 +68,10 @@
 //	struct osd                        khelp.Object
 //	osd_register, osd_deregister      none: a helper's id is its slot
 //	osd_set                           none: Create does it
-//	osd_del                           khelp.Object.Drop
+//	osd_reserve, osd_set_reserved     none: memory is no reason to fail
+//	osd_free_reserved                 none: likewise
 //	osd_get                           khelp.Object.Data
+//	osd_del                           khelp.Object.Drop
+//	osd_exit                          khelp.Object.Destroy
+//	osd_call                          none: a point with the object is what calls helpers
 package khelp
