@@ -148,6 +148,9 @@ func (s *snapshot) lookup(a netip.Addr) *hop {
 	}
 }
 
+// local reports whether a hop, or nil, is an address of ours.
+func (h *hop) local() bool { return h != nil && h.kind == hopLocal }
+
 // inForce returns the first row that counts of a prefix whose first row is h; nil if there is none, or h is nil.
 func (s *snapshot) inForce(h *hop) *hop {
 	for h != nil && h.iface != nil && h.kind != hopLocal && slices.Contains(s.down, h.iface) {

@@ -78,13 +78,14 @@ func (w *worker) icmpError(in *Interface, p *packet.Packet, kind icmpKind, about
 		}
 		typ.code = code
 	}
-	if typ == (icmpType{}) || !w.errorAllowed(in, p, kind) {
+	back := w.lookup(p.Source())
+	if typ == (icmpType{}) || !errorAllowed(in, p, kind, back) {
 		return
 	}
-	if !w.inst.isLocal(p.Source()) && !w.inst.icmp.allow(kind, p.Source()) { // our own sockets flood nobody
+	if !back.local() && !w.inst.icmp.allow(kind, p.Source()) { // our own sockets flood nobody
 		return
 	}
-	src := w.errorSource(in, p.Source())
+	src := w.errorSource(in, p.Source(), back)
 	if !src.IsValid() {
 		return
 	}
@@ -103,8 +104,9 @@ func (w *worker) icmpError(in *Interface, p *packet.Packet, kind icmpKind, about
 	w.waiting--
 }
 
-// errorAllowed holds the cases in which no error may be sent: RFC 1812 section 4.3.2.7, RFC 4443 section 2.4 (e).
-func (w *worker) errorAllowed(in *Interface, p *packet.Packet, kind icmpKind) bool {
+// errorAllowed holds the cases in which no error may be sent: RFC 1812 section 4.3.2.7, RFC 4443 section 2.4 (e). back is the way
+// to the sender, or nil.
+func errorAllowed(in *Interface, p *packet.Packet, kind icmpKind, back *hop) bool {
 	src, dst := p.Source(), p.Destination()
 	switch {
 	case p.IsFragment() && p.FragmentOffset() != 0 && (dst.Is4() || p.TransportProtocol() == uint8(header.ICMPv6ProtocolNumber)):
@@ -115,8 +117,9 @@ func (w *worker) errorAllowed(in *Interface, p *packet.Packet, kind icmpKind) bo
 		return false
 	case dst.IsMulticast() && !(kind == icmpTooBig && dst.Is6()):
 		return false
-	}
-	if from := w.lookup(src); from != nil && (from.kind == hopBroadcast || in != nil && from.kind == hopLocal) {
+	case back != nil && back.kind == hopBroadcast:
+		return false
+	case in != nil && back.local():
 		return false // somebody outside uses one of our addresses: the error would meet our own sockets
 	}
 	return !isICMPError(p)
@@ -148,14 +151,14 @@ func isICMPError(p *packet.Packet) bool {
 
 // errorSource chooses the source of an error: for IPv4 the address of the interface that the error leaves by (RFC 1812
 // section 4.3.2.4), for IPv6, where there is a choice, of the one that the packet came by, which tells traceroute more (RFC
-// 4443 section 2.2); else the other of the two, else any.
-func (w *worker) errorSource(in *Interface, to netip.Addr) netip.Addr {
+// 4443 section 2.2); else the other of the two, else any. back is the way to the receiver, or nil.
+func (w *worker) errorSource(in *Interface, to netip.Addr, back *hop) netip.Addr {
+	if back.local() {
+		return to
+	}
 	var out *Interface
-	if h := w.lookup(to); h != nil {
-		if h.kind == hopLocal {
-			return to
-		}
-		out = h.iface
+	if back != nil {
+		out = back.iface
 	}
 	if to.Is4() {
 		return w.inst.address(true, out, in)

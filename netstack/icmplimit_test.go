@@ -4,6 +4,7 @@
 package netstack
 
 import (
+	"fmt"
 	"net/netip"
 	"testing"
 	"time"
@@ -137,5 +138,27 @@ func TestRateOfErrorsAboutWhatWeSend(t *testing.T) {
 		if made := inst.stats.made.Load() - before; made != want {
 			t.Errorf("from %s: %d errors, want %d", src, made, want)
 		}
+	}
+}
+
+// BenchmarkErrorHeldBack is what a packet costs whose error the limits hold back, as of a flood with a TTL of 1.
+func BenchmarkErrorHeldBack(b *testing.B) {
+	for family, ttl := range map[int]int{4: 8, 6: 7} {
+		b.Run(fmt.Sprintf("family=%d", family), func(b *testing.B) {
+			r := newBench(b, 0, 1000, destinationsOf(family, 1, 1000), build(64))
+			p := r.gen.packets[0]
+			p[ttl] = 1
+			if family == 4 {
+				headerChecksum(p)
+			}
+			r.run(1000)
+			b.ReportAllocs()
+			b.ResetTimer()
+			r.run(b.N)
+			b.StopTimer()
+			if s := r.inst.Stats(); s.Drops["ttl_expired"] != uint64(b.N+1000) {
+				b.Errorf("stats: %+v", s)
+			}
+		})
 	}
 }

@@ -104,7 +104,7 @@ func (w *worker) route(in *Interface, p *packet.Packet) {
 	switch {
 	case to != nil && to.kind == hopForward && w.inst.forwarding:
 		w.forward(in, p, to)
-	case to != nil && to.kind == hopLocal:
+	case to.local():
 		w.deliver(p, to.iface)
 	case to != nil && to.kind == hopMulticast:
 		w.deliver(p, in) // to the members in our host stack

@@ -288,7 +288,7 @@ func (n *ipNetinfo) RouteTo(dst netip.Addr) (nic uint32, next netip.Addr, err er
 	}
 	h := n.inst.fib.lookup(dst)
 	switch {
-	case h != nil && h.kind == hopLocal:
+	case h.local():
 		return h.iface.Index(), dst, nil
 	case zone != "" && (dst.IsLinkLocalUnicast() || dst.IsMulticast()):
 		if f, ok := n.inst.Interface(zone); ok && !f.loopback() && f.State().usable() {

@@ -84,7 +84,7 @@ func (w *worker) originate(p *packet.Packet, via *Interface) {
 	dst := p.Destination()
 	to := w.lookup(dst)
 	switch {
-	case to != nil && to.kind == hopLocal:
+	case to.local():
 		w.loopbackOut(p, to)
 		return
 	case via != nil && !via.loopback() && (dst.IsMulticast() || dst.IsLinkLocalUnicast() || dst == limitedBroadcast):

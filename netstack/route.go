@@ -127,8 +127,7 @@ func (i *Instance) Routes() iter.Seq[Route] {
 
 // isLocal reports whether an address is one of the instance's own.
 func (i *Instance) isLocal(a netip.Addr) bool {
-	h := i.fib.lookup(a)
-	return h != nil && h.kind == hopLocal
+	return i.fib.lookup(a).local()
 }
 
 // newHop checks a route and masks its destination. Instance.mu is held.
