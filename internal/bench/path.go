@@ -115,9 +115,6 @@ const (
 // runs tells whether a path takes part in a test.
 func (t *Test) runs(p *Path) bool { return !p.several || t.streams > 1 }
 
-// PathNames returns the names of the paths.
-func PathNames() []string { return names(paths, func(p Path) string { return p.Name }) }
-
 // TestNames returns the names of the tests.
 func TestNames() []string { return names(tests, func(t Test) string { return t.Name }) }
 
