@@ -8,6 +8,7 @@ import (
 	"errors"
 	"net/netip"
 	"testing"
+	"time"
 
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 
@@ -131,5 +132,86 @@ func TestFragmentMemoryIsBounded(t *testing.T) {
 	t.Logf("%d bytes", n)
 	if n > 2*6*4<<20 {
 		t.Errorf("%d fragments take %d bytes", fragments, n)
+	}
+}
+
+// Who provokes errors from as many addresses as it likes makes the instance remember none of them.
+func TestICMPStormMemoryIsBounded(t *testing.T) {
+	inst, w := newTable(t)
+	from, _ := inst.Interface("from")
+	if err := errors.Join(from.AddAddress(netip.MustParsePrefix("10.0.0.1/24")), inst.AddRoute(Route{Destination: defaultRoute4, Interface: "from"})); err != nil {
+		t.Fatal(err)
+	}
+	const packets = 100000
+	n := growth(func() {
+		for k := range packets {
+			b := datagram4(destination4(k), netip.AddrFrom4([4]byte{192, 0, 2, 1}), 0, 0, 28)
+			b[8] = 1
+			header.IPv4(b).SetChecksum(0)
+			header.IPv4(b).SetChecksum(^header.IPv4(b).CalculateChecksum())
+			p := packet.Get(len(b))
+			if err := p.Fill(b); err != nil {
+				t.Fatal(err)
+			}
+			w.ingress(from, p)
+			if k%64 == 63 {
+				w.flush()
+			}
+		}
+		w.flush()
+	})
+	s := inst.Stats()
+	if s.Drops["ttl_expired"] != packets || s.Made == 0 || s.Made > packets/10 {
+		t.Errorf("stats: %+v", s)
+	}
+	t.Logf("%d errors, %d bytes", s.Made, n)
+	if n > 256<<10 {
+		t.Errorf("%d packets left %d bytes", packets, n)
+	}
+}
+
+// A flood of handshakes that are never finished leaves a listener with a bounded number of them.
+func TestSYNFloodMemoryIsBounded(t *testing.T) {
+	inst, w := newTable(t)
+	from, _ := inst.Interface("from")
+	own := netip.MustParsePrefix("10.0.0.1/24")
+	if err := errors.Join(from.AddAddress(own), inst.AddRoute(Route{Destination: defaultRoute4, Interface: "from"})); err != nil {
+		t.Fatal(err)
+	}
+	l, err := inst.Listen("tcp", "10.0.0.1:80")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	const packets = 50000
+	n := growth(func() {
+		for k := range packets {
+			b := datagram4(destination4(k), own.Addr(), 0, 0, 40)
+			b[9] = 6
+			header.IPv4(b).SetChecksum(0)
+			header.IPv4(b).SetChecksum(^header.IPv4(b).CalculateChecksum())
+			tcp := header.TCP(b[20:])
+			tcp.Encode(&header.TCPFields{SrcPort: 1000, DstPort: 80, SeqNum: uint32(k), DataOffset: 20, Flags: header.TCPFlagSyn, WindowSize: 1000})
+			p := packet.Get(len(b))
+			if err := p.Fill(b); err != nil {
+				t.Fatal(err)
+			}
+			p.Offload.Checksum = packet.ChecksumVerified
+			w.ingress(from, p)
+			if k%64 == 63 {
+				w.flush()
+				inst.host.output.drain(time.Minute)
+			}
+		}
+		w.flush()
+		inst.host.output.drain(time.Minute)
+	})
+	s := inst.Stats()
+	t.Logf("%d delivered, %d sent by the host stack, %d bytes", s.Delivered, s.FromHost, n)
+	if s.Delivered != packets || s.FromHost == 0 {
+		t.Errorf("stats: %+v", s)
+	}
+	if n > 32<<20 {
+		t.Errorf("%d handshakes take %d bytes", packets, n)
 	}
 }

@@ -77,10 +77,16 @@ func (q *nicEvents) post(e packet.NICEvent) error {
 
 // run calls the hooks for one event after the other until there are no more.
 func (q *nicEvents) run() {
+	ended := false
+	defer func() {
+		if !ended {
+			go q.run() // a hook has ended the goroutine (runtime.Goexit, as t.Fatal does)
+		}
+	}()
 	for {
 		q.mu.Lock()
 		if len(q.waiting) == 0 {
-			q.waiting, q.running = nil, false
+			q.waiting, q.running, ended = nil, false, true
 			q.mu.Unlock()
 			q.ended.Broadcast()
 			return

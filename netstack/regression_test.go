@@ -302,3 +302,91 @@ func TestHookEndsTheReaderAtAFragment(t *testing.T) {
 	r.right.receive()
 	r.settled(2) // looks at the books
 }
+
+// ending runs f, a hook's caller, on a goroutine that the hook ends, and waits for that.
+func ending(f func()) {
+	var caller sync.WaitGroup
+	caller.Go(f)
+	caller.Wait()
+}
+
+// A hook of NIC events that ends its goroutine costs its event; those behind it come, and Close returns.
+func TestNICEventHookEndsItsGoroutine(t *testing.T) {
+	r := newRouter(t, netstack.Config{})
+	seen := make(chan packet.NICEventType, 16)
+	if _, err := r.RegisterNICEvents(packet.Inet, hooks.Hook[packet.NICEvent]{Name: "goexit", Func: func(e packet.NICEvent) hooks.Verdict {
+		seen <- e.Type
+		runtime.Goexit()
+		return hooks.Accept
+	}}); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []packet.NICEventType{packet.NICLIFUp, packet.NICLIFDown, packet.NICLIFUp} {
+		var err error
+		if address := netip.MustParsePrefix("10.0.9.1/24"); want == packet.NICLIFUp {
+			err = r.a.AddAddress(address)
+		} else {
+			err = r.a.RemoveAddress(address.Addr())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case got := <-seen:
+			if got != want {
+				t.Errorf("got %v, want %v", got, want)
+			}
+		case <-time.After(5 * time.Second):
+			t.Fatalf("%v did not come", want)
+		}
+	}
+}
+
+// A hook on a socket point that ends the goroutine of the socket's user leaves nothing that Close waits for.
+func TestSocketHookEndsItsGoroutine(t *testing.T) {
+	for name, id := range map[string]hhook.ID{"create": netstack.SocketCreate, "send": netstack.SocketSend, "receive": netstack.SocketReceive, "close": netstack.SocketClose} {
+		t.Run(name, func(t *testing.T) {
+			inst, err := netstack.New(netstack.Config{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			a, err := inst.Points().AddLookup(hhook.Hook{Type: hhook.Socket, ID: id, Name: "goexit", Func: func(*hhook.Call) { runtime.Goexit() }})
+			if err != nil {
+				t.Fatal(err)
+			}
+			returned := false
+			ending(func() {
+				c, err := inst.ListenPacket("udp4", "127.0.0.1:0")
+				if err == nil {
+					_, err = c.WriteTo([]byte("x"), c.LocalAddr())
+				}
+				if err == nil {
+					_, _, err = c.ReadFrom(make([]byte, 1))
+				}
+				if err == nil {
+					err = c.Close()
+				}
+				if err != nil {
+					t.Error(err)
+				}
+				returned = true
+			})
+			if returned {
+				t.Error("the hook did not run")
+			}
+			if err := a[0].Remove(); err != nil {
+				t.Error(err)
+			}
+			closed := make(chan error, 1)
+			go func() { closed <- inst.Close() }() // it returns, or the test fails
+			select {
+			case err := <-closed:
+				if err != nil {
+					t.Error(err)
+				}
+			case <-time.After(5 * time.Second):
+				t.Fatal("Close waits")
+			}
+		})
+	}
+}

@@ -73,8 +73,8 @@ func openSocket[C any](s *sockets, socket *Socket, make func() (C, error)) (c C,
 	if err = s.admit(socket); err != nil {
 		return c, err
 	}
-	if c, err = make(); err != nil {
-		socket.close()
+	if c, err = make(); err != nil && !socket.close() {
+		err = net.ErrClosed // by the instance, which is why it could not be made, whatever the host stack says
 	}
 	return c, err
 }

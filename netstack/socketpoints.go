@@ -127,7 +127,7 @@ func (s *sockets) close() {
 
 // admit asks the hooks about a new socket. The error is that of a hook or a helper, or net.ErrClosed. If there is none the caller
 // sees to it that the socket is closed in the end.
-func (s *sockets) admit(socket *Socket) error {
+func (s *sockets) admit(socket *Socket) (err error) {
 	socket.sockets = s
 	s.mu.Lock()
 	if s.closed {
@@ -138,22 +138,26 @@ func (s *sockets) admit(socket *Socket) error {
 	s.open[socket] = struct{}{}
 	socket.users++ // or close might destroy what is not made yet
 	s.mu.Unlock()
-	err := s.helpers.Create(&socket.Object, khelp.Socket)
+	defer socket.leave()
+	passed := false
+	defer func() { // also if a hook ends the goroutine
+		socket.mu.Lock()
+		socket.admitted = passed
+		ended := socket.closed           // by sockets.close meanwhile, which has left SocketClose to us
+		socket.closed = ended || !passed // if it has not passed, without SocketClose
+		socket.mu.Unlock()
+		if ended && passed {
+			err = net.ErrClosed
+			socket.end()
+		}
+	}()
+	err = s.helpers.Create(&socket.Object, khelp.Socket)
 	if err == nil && s.create.Active() {
 		c := SocketContext{Socket: socket, Remote: socket.Remote}
 		s.create.RunIf(0, &c, socket)
 		err = c.Status
 	}
-	socket.mu.Lock()
-	socket.admitted = err == nil
-	ended := socket.closed              // by sockets.close meanwhile, which has left SocketClose to us
-	socket.closed = ended || err != nil // if err, without SocketClose
-	socket.mu.Unlock()
-	if ended && err == nil {
-		socket.end()
-		err = net.ErrClosed
-	}
-	socket.leave()
+	passed = err == nil
 	return err
 }
 
@@ -197,19 +201,21 @@ func (s *Socket) run(p *hhook.Point, b []byte, remote netip.AddrPort) error {
 	return c.Status
 }
 
-// close runs SocketClose. The object goes with the last run of a point. Further calls do nothing.
-func (s *Socket) close() {
+// close runs SocketClose. The object goes with the last run of a point. Further calls do nothing and return false.
+func (s *Socket) close() (first bool) {
 	s.mu.Lock()
-	ends := !s.closed && s.admitted // else admit sees to it
+	first = !s.closed
+	ends := first && s.admitted // else admit sees to it
 	s.closed = true
 	if ends {
 		s.users++
 	}
 	s.mu.Unlock()
 	if ends {
+		defer s.leave()
 		s.end()
-		s.leave()
 	}
+	return first
 }
 
 // end runs SocketClose.

@@ -162,6 +162,17 @@ func TestCase110_FirstAddedRunsFirst(t *testing.T) {
 	wantNone(t, p.Deregister()) // the reference of the look-up was given back
 }
 
+// A hook that ends its goroutine leaves no reference behind.
+func TestRunLookupIfEndsItsGoroutine(t *testing.T) {
+	s := newPoints()
+	p := newPoint(t, s, 0)
+	add(t, p, hhook.Hook{Type: hhook.TCP, Name: "goexit", Func: func(*hhook.Call) { runtime.Goexit() }})
+	var caller sync.WaitGroup
+	caller.Go(func() { s.RunLookupIf(0, hhook.TCP, 0, &segment{}, nil) })
+	caller.Wait()
+	wantNone(t, p.Deregister())
+}
+
 func TestCase111_RemovingWhatIsNotThere(t *testing.T) {
 	s := newPoints()
 	p := newPoint(t, s, 0)

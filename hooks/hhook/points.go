@@ -141,8 +141,8 @@ func (s *Points) RunLookupIf(slot uint32, typ Type, id ID, context any, object O
 	}
 	p.references++
 	s.mu.Unlock()
+	defer func() { _ = p.Release() }() // no error: the reference is ours
 	p.RunIf(slot, context, object)
-	_ = p.Release() // no error: the reference is ours
 }
 
 // AddLookup adds each hook to the point that its Type and ID name: now if the point is there, otherwise as soon as it
