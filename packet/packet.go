@@ -27,7 +27,7 @@ const (
 // of an ordinary MTU. The big one holds a packet of MaxLen; its size is what
 // the allocator rounds that up to.
 const (
-	smallBuffer = 2 << 10
+	smallBuffer = 2304
 	bigBuffer   = 72 << 10
 )
 
