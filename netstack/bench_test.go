@@ -24,6 +24,7 @@ import (
 type generator struct {
 	packets [][]byte
 	offload packet.Offload
+	stream  uint32 // bytes by which the sequence number of an IPv4 packet with TCP goes on with each copy; 0 if it is none
 	left    int
 	next    int
 	sink    [66000]byte
@@ -52,6 +53,9 @@ func (g *generator) Read(_ int, pkts []*packet.Packet) (int, error) {
 			return n, err
 		}
 		p.Offload = g.offload
+		if g.stream != 0 {
+			binary.BigEndian.PutUint32(b[24:], binary.BigEndian.Uint32(b[24:])+g.stream)
+		}
 		g.left--
 		n++
 	}

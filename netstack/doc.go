@@ -40,7 +40,8 @@
 //
 // The TCP points of package hhook see segments beside the events: what is about to be written to a device (flush), what goes from
 // one of our sockets to another (loopbackOut), and what is about to be delivered; tcppoints.go says what they are called with,
-// tcpworker.go when. They follow connections in a table of flows (flow.go, flowtable.go), while something is hooked on them.
+// tcpworker.go when, and tcpjoin.go which are shown as one. They follow connections in a table of flows (flow.go,
+// flowtable.go), while something is hooked on them.
 //
 // A packet meets each event at most once. A hook that changes the destination at PHYSICAL_IN changes the route, at
 // FORWARDING and PHYSICAL_OUT it does not. A packet that a hook edited is parsed again. PHYSICAL_OUT sees what goes on the

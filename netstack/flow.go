@@ -25,7 +25,7 @@ type FlowEnd struct {
 	// behind the highest that was sent. What is between them is in flight.
 	SendUnacknowledged uint32
 	SendNext           uint32
-	// Segments and Bytes count what the end has sent: segments, a superpacket as one, and bytes of payload, those sent again
+	// Segments and Bytes count what the end has sent: segments, each of a superpacket, and bytes of payload, those sent again
 	// too.
 	Segments, Bytes uint64
 	// SegmentSize (t_maxseg) is the largest payload of a segment, in bytes: what the other end's SYN allows. Without having
@@ -72,6 +72,14 @@ func (c *TCPContext) space() uint32 {
 	return n
 }
 
+// segments returns how many segments a superpacket stands for.
+func (c *TCPContext) segments() uint64 {
+	if !c.TSO {
+		return 1
+	}
+	return uint64(c.Length+c.SegmentSize-1) / uint64(c.SegmentSize)
+}
+
 // retransmits reports whether a segment of the end takes sequence space that it has used before.
 func (e *FlowEnd) retransmits(c *TCPContext) bool {
 	return e.known && c.space() > 0 && after(e.SendNext, c.Sequence)
@@ -79,7 +87,7 @@ func (e *FlowEnd) retransmits(c *TCPContext) bool {
 
 // sent takes note of a segment that the end sends.
 func (e *FlowEnd) sent(c *TCPContext, peer *FlowEnd) {
-	e.Segments++
+	e.Segments += c.segments()
 	e.Bytes += uint64(c.Length)
 	if c.Flags&TCPRst != 0 {
 		return // its numbers may be anything

@@ -177,8 +177,8 @@ func (s *flowShard) find(k *flowKey, hash uint64) *flow {
 // add makes a flow of its first segment; the shard has none of that key. It counts for the share of who sent that segment,
 // whatever it says, or others could use up shares that are not theirs. If there is no room the oldest of its source or of all
 // goes, those that linger first.
-func (s *flowShard) add(seg *tcpSegment, sender uint8, c *TCPContext) *flow {
-	key := seg.key.source(sender)
+func (s *flowShard) add(row *tcpRow, sender uint8, c *TCPContext) *flow {
+	key := row.key.source(sender)
 	if source := s.sources[key]; source != nil && source.count >= s.share {
 		s.remove(source.flows.oldest, &s.table.n.evictedSource)
 	} else if s.flows >= s.limit {
@@ -189,10 +189,10 @@ func (s *flowShard) add(seg *tcpSegment, sender uint8, c *TCPContext) *flow {
 		s.remove(victim, &s.table.n.evicted)
 	}
 	f := s.record()
-	*f = flow{key: seg.key, hash: seg.hash, client: seg.key.client(sender, c), created: c.Now, seen: c.Now, moved: c.Now}
+	*f = flow{key: row.key, hash: row.hash, client: row.key.client(sender, c), created: c.Now, seen: c.Now, moved: c.Now}
 	for k := range f.ends {
 		e := &f.ends[k]
-		e.Local, e.Remote = seg.key.end(k), seg.key.end(1-k)
+		e.Local, e.Remote = row.key.end(k), row.key.end(1-k)
 		e.MidStream = c.Flags&(TCPSyn|TCPAck) != TCPSyn
 		to := s.table.inst.fib.lookup(e.Local.Addr())
 		e.Terminated = to != nil && to.kind == hopLocal

@@ -104,7 +104,7 @@ func (b *tableBench) show(from, to netip.AddrPort, flags TCPFlags, sequence, ack
 	if reason := p.Parse(); reason != hooks.ReasonNone {
 		panic(packet.ReasonName(reason))
 	}
-	b.w.show(p, toDevice)
+	b.w.show(toDevice, p)
 	b.w.segments.leave()
 }
 
@@ -122,6 +122,7 @@ type modelFlow struct {
 // A flowModel is the table as a slice of flows by recency, the oldest first, those that linger in a slice of their own.
 type flowModel struct {
 	limit, share  int
+	batches       int
 	open, lingers []*modelFlow
 	n             map[string]uint64
 }
@@ -162,7 +163,9 @@ func (m *flowModel) expire(now time.Duration) {
 }
 
 func (m *flowModel) segment(id flowID, client bool, flags TCPFlags, now time.Duration) {
-	m.expire(now) // the sweep
+	if m.batches++; m.batches%sweepEvery == 0 {
+		m.expire(now) // the sweep
+	}
 	m.expire(now) // the visit
 	f := m.find(id)
 	source := id.source

@@ -238,7 +238,7 @@ func (w *worker) deliver(p *packet.Packet, owner *Interface) {
 		return
 	}
 	if w.showsTCP() {
-		w.show(p, toHost)
+		w.show(toHost, p)
 	}
 	if !h.input(p, owner) {
 		w.drop(p, packet.ReasonHostRefused)

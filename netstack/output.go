@@ -151,7 +151,7 @@ func (w *worker) loopbackOut(p *packet.Packet, to *hop) {
 	}
 	w.observe(p, packet.Local, to.iface)
 	if w.showsTCP() {
-		w.show(p, toLocal)
+		w.show(toLocal, p)
 	}
 	w.loopbackIn(p, to)
 }

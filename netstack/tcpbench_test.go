@@ -37,12 +37,13 @@ func countingHelper() khelp.Config {
 	}
 }
 
-// newTCPBench is a router between two devices for segments, or superpackets, of flows connections, with timestamps as most have.
-func newTCPBench(tb testing.TB, size, flows int) *bench {
+// newTCPBench is a router between two devices for streams of segments, or superpackets, one on each of flows connections, with
+// timestamps as most have. hooked no-op hooks are dealt out over the events.
+func newTCPBench(tb testing.TB, hooked, size, flows int) *bench {
 	tb.Helper()
-	b := newBench(tb, 0, 10, []netip.Addr{destination4(1)}, build(size))
+	b := newBench(tb, hooked, 10, []netip.Addr{destination4(1)}, build(size))
 	segment := b.gen.packets[0]
-	b.gen.packets = nil
+	b.gen.packets, b.gen.stream = nil, uint32(size-52)
 	for k := range flows {
 		s := append([]byte(nil), segment...)
 		s[9] = 6
@@ -56,23 +57,28 @@ func newTCPBench(tb testing.TB, size, flows int) *bench {
 	return b
 }
 
-// BenchmarkForwardTCP carries TCP segments from device to device on one goroutine, copies in and out included.
+// BenchmarkForwardTCP is BenchmarkForward for streams of TCP, one packet of each flow in turn, with helpers on them.
 func BenchmarkForwardTCP(b *testing.B) {
+	run := func(size, flows, hooked int, helper string) {
+		b.Run(fmt.Sprintf("size=%d/flows=%d/hooks=%d/helper=%s", size, flows, hooked, helper), func(b *testing.B) {
+			r := newTCPBench(b, hooked, size, flows)
+			r.load(b, helper)
+			r.run(flows + 100)
+			b.SetBytes(int64(size))
+			b.ReportAllocs()
+			b.ResetTimer()
+			r.run(b.N)
+		})
+	}
 	for _, size := range []int{66, 1400, 65000} {
 		for _, flows := range []int{1, 32, 4096} {
 			if flows*size > 100<<20 {
 				continue // memory
 			}
-			for _, helper := range []string{"none", "noop", "count"} {
-				b.Run(fmt.Sprintf("size=%d/flows=%d/helper=%s", size, flows, helper), func(b *testing.B) {
-					r := newTCPBench(b, size, flows)
-					r.load(b, helper)
-					r.run(flows + 100)
-					b.SetBytes(int64(size))
-					b.ReportAllocs()
-					b.ResetTimer()
-					r.run(b.N)
-				})
+			for _, hooked := range []int{0, 3} {
+				for _, helper := range []string{"none", "noop", "count"} {
+					run(size, flows, hooked, helper)
+				}
 			}
 		}
 	}
@@ -99,7 +105,7 @@ func (b *bench) load(tb testing.TB, name string) {
 // Segments of known flows are shown to helpers without an allocation.
 func TestShowDoesNotAllocate(t *testing.T) {
 	for _, flows := range []int{1, 100} {
-		r := newTCPBench(t, 1400, flows)
+		r := newTCPBench(t, 0, 1400, flows)
 		r.load(t, "count")
 		w := r.inst.newWorker(0)
 		w.keep = batchSize

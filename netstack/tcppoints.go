@@ -23,7 +23,9 @@ import (
 // the data they have on them. Flow ends are found, and the clock is read, only while something is hooked on one of the points.
 //
 // They see what is about to be written to a device, after all hooks of packet events, and what is about to be delivered to the
-// host stack: nothing that was dropped, and no fragments. A superpacket counts as one segment.
+// host stack: nothing that was dropped, and no fragments. A superpacket runs them once. So do forwarded segments that come
+// in one batch, one right behind the other, and could have come as a superpacket: a stream looks the same whether the device has
+// joined its segments or not (the original's see what LRO and TSO make of them). Segments that were sent again are shown one by one.
 const (
 	// TCPEstablishedIn runs for each segment with an acknowledgment that an end is sent, before the end's record changes; not
 	// for SYN and RST, and not for data that acknowledges nothing new, which takes the fast path of the original.
@@ -53,7 +55,7 @@ const (
 type TCPContext struct {
 	// Flow is the end that the point runs for; it is the object of the call, too.
 	Flow *FlowEnd
-	// Packet is the segment with its IP header.
+	// Packet is the segment with its IP header; if several are shown as one, the first of them.
 	Packet *packet.Packet
 
 	// Of the TCP header. Window is as sent, not scaled.
@@ -63,10 +65,10 @@ type TCPContext struct {
 	Flags          TCPFlags
 	Options        TCPOptions
 
-	// Length is the number of bytes of payload, without SYN and FIN.
+	// Length is the number of bytes of payload, without SYN and FIN; if several segments are shown as one, of all.
 	Length int
-	// TSO says that this is a superpacket, which stands for segments of SegmentSize bytes of payload, the last may be
-	// shorter. Else SegmentSize is Length.
+	// TSO says that this is a superpacket, or several segments that are shown as one: it stands for segments of SegmentSize
+	// bytes of payload, the last may be shorter. Else SegmentSize is Length.
 	TSO         bool
 	SegmentSize int
 

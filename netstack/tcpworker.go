@@ -20,30 +20,32 @@ type tcpWorker struct {
 	table    *flowTable
 	in, out  hhook.Visitor
 	now      time.Duration // of this batch; 0 until somebody asks
-	swept    int           // shards, one for each batch
+	batches  uint          // so far
 	context  TCPContext
 	segments [flushSize]tcpSegment
-	members  [flowShards]uint64 // by shard, which of the segments are its: a bit for each
+	count    uint8 // of the segments of this batch
+	rows     [flushSize]tcpRow
+	rowCount uint8
+	members  [flowShards]uint64 // by shard, which of the rows are its: a bit for each
+	last     tcpLast
 }
 
-// A tcpSegment is one segment of a batch, and whose it is.
+// A tcpSegment is one segment of a batch.
 type tcpSegment struct {
 	packet *packet.Packet
-	sender uint8 // which end of the key
-	same   bool  // the segment before is of the same flow
-	first  uint8 // number of the segment with which the row of those of one flow begins
-
-	// As in the headers of an IPv4 segment, to compare; isIPv4 is set in ports. ports is 0 if it is of IPv6.
-	addresses, ports uint64
-
-	// Of the first.
-	key   flowKey
-	hash  uint64
-	shard uint8
+	sender uint8 // which end of the flow's key
+	joined uint8 // how many of those behind it are joined to it
 }
 
-// isIPv4 is beyond what two ports take.
-const isIPv4 = 1 << 32
+// A tcpRow is a row of segments of one flow, one right behind the other.
+type tcpRow struct {
+	key        flowKey
+	hash       uint64
+	first, end uint8 // numbers of segments: of its first one, and of the first one behind it
+}
+
+// sweepEvery is how many batches pass between two sweeps, of one shard each.
+const sweepEvery = 16
 
 // A tcpPlace is where segments run the points.
 type tcpPlace uint8
@@ -82,52 +84,45 @@ func (k *flowKey) source(at uint8) uint64 {
 	return k.address[at][1]
 }
 
-// set finds out whose segment a packet is, which becomes number n. It returns false for what is no TCP segment or not the whole
-// of one.
-func (t *tcpWorker) set(n int, p *packet.Packet) bool {
+// add makes a packet the next segment of the batch, unless it is no TCP segment or not the whole of one.
+func (t *tcpWorker) add(p *packet.Packet) {
 	if p.TransportProtocol() != uint8(header.TCPProtocolNumber) || p.IsFragment() {
-		return false
+		return
 	}
 	tcp := p.Transport()
-	if len(tcp) < header.TCPMinimumSize || tcp[12]>>4 < header.TCPMinimumSize/4 || int(tcp[12]>>4)*4 > len(tcp) {
-		return false
+	if len(tcp) < header.TCPMinimumSize {
+		return
 	}
-	seg := &t.segments[n]
-	seg.packet, seg.ports = p, 0
-	if p.Family() == packet.Inet {
-		seg.addresses = binary.NativeEndian.Uint64(p.Bytes()[12:])
-		seg.ports = isIPv4 | uint64(binary.NativeEndian.Uint32(tcp))
+	h := (*[header.TCPMinimumSize]byte)(tcp)
+	offset := int(h[12]>>4) * 4
+	if offset < header.TCPMinimumSize || offset > len(tcp) {
+		return
 	}
-	if n > 0 && seg.follows(&t.segments[n-1]) {
-		return true
+	n, last := t.count, &t.last
+	t.count++
+	seg := &t.segments[n%flushSize]
+	seg.packet, seg.joined = p, 0
+	size := uint(len(tcp) - offset)
+	if last.joins(p, h, tcp[header.TCPMinimumSize:offset], size) {
+		head := &t.segments[last.number%flushSize]
+		head.joined++
+		seg.sender = head.sender
+		t.rows[(t.rowCount-1)%flushSize].end++
+		return
 	}
-	seg.sender = seg.key.set(p, tcp)
-	if n > 0 && seg.ports == 0 {
-		if first := t.segments[n-1].first; seg.key.equal(&t.segments[first].key) {
-			seg.same, seg.first = true, first
-			return true
+	last.begin(n, p, h, tcp[header.TCPMinimumSize:offset], size)
+	row := &t.rows[t.rowCount%flushSize]
+	seg.sender = row.key.set(p, tcp)
+	if n > 0 {
+		if before := &t.rows[(t.rowCount-1)%flushSize]; row.key.equal(&before.key) {
+			before.end++
+			return
 		}
 	}
-	seg.same, seg.first = false, uint8(n)
-	seg.hash = t.table.hash(&seg.key)
-	seg.shard = uint8(seg.hash >> t.table.shift)
-	return true
-}
-
-// follows reports whether an IPv4 segment is of the same flow as the one before, and takes over what is known of that.
-func (seg *tcpSegment) follows(before *tcpSegment) bool {
-	switch {
-	case seg.ports == 0:
-		return false
-	case seg.ports == before.ports && seg.addresses == before.addresses:
-		seg.sender = before.sender
-	case seg.ports == isIPv4|uint64(bits.RotateLeft32(uint32(before.ports), 16)) && seg.addresses == bits.RotateLeft64(before.addresses, 32):
-		seg.sender = 1 - before.sender
-	default:
-		return false
-	}
-	seg.same, seg.first = true, before.first
-	return true
+	row.hash = t.table.hash(&row.key)
+	row.first, row.end = n, n+1
+	t.members[row.hash>>t.table.shift%flowShards] |= 1 << t.rowCount
+	t.rowCount++
 }
 
 // set makes the key that of a packet's flow. It returns which end is the sender.
@@ -204,52 +199,31 @@ func (w *worker) startTCP() *tcpWorker {
 	t := w.segments
 	if t.now == 0 {
 		t.now = w.inst.now()
-		t.swept++
-		t.table.shards[t.swept%len(t.table.shards)].sweep(t.now)
+		if t.batches++; t.batches%sweepEvery == 0 {
+			t.table.shards[t.batches/sweepEvery%uint(len(t.table.shards))].sweep(t.now)
+		}
 	}
 	t.context.Now = t.now
 	return t
 }
 
-// showSent runs the points for what is about to be written to devices: for each shard in turn, so that its lock is taken once,
-// and of each flow in order.
-func (w *worker) showSent() {
+// show runs the points for packets, as many as wait for the end of a batch at most: for each shard in turn, so that its lock is taken
+// once, and of each flow in order.
+func (w *worker) show(place tcpPlace, pkts ...*packet.Packet) {
 	t := w.startTCP()
 	if t == nil {
 		return
 	}
-	t.members = [flowShards]uint64{} // there are some left if a hook has ended the goroutine in the middle
-	n, shards := 0, uint(0)
-	for _, p := range w.out {
-		if !t.set(n, p) {
-			continue
+	t.count, t.rowCount, t.last.room = 0, 0, 0
+	t.members = [flowShards]uint64{} // there are some left if a hook has ended the goroutine
+	for _, p := range pkts {
+		t.add(p)
+	}
+	for shard, rows := range t.members {
+		if rows != 0 {
+			t.table.shards[shard].visit(t, rows, place)
 		}
-		shard := t.segments[t.segments[n].first].shard
-		t.members[shard] |= 1 << n
-		shards |= 1 << shard
-		n++
 	}
-	for ; shards != 0; shards &= shards - 1 {
-		t.visit(bits.TrailingZeros(shards), toDevice)
-	}
-}
-
-// show runs the points for one segment.
-func (w *worker) show(p *packet.Packet, place tcpPlace) {
-	t := w.startTCP()
-	if t == nil || !t.set(0, p) {
-		return
-	}
-	shard := int(t.segments[0].shard)
-	t.members[shard] = 1
-	t.visit(shard, place)
-}
-
-// visit runs the points for the segments that belong to a shard.
-func (t *tcpWorker) visit(shard int, place tcpPlace) {
-	members := t.members[shard]
-	t.members[shard] = 0
-	t.table.shards[shard].visit(t, members, place)
 }
 
 // leave ends the visits of a batch.
@@ -261,26 +235,27 @@ func (t *tcpWorker) leave() {
 	}
 }
 
-// visit is tcpWorker.visit, with the lock.
-func (s *flowShard) visit(t *tcpWorker, members uint64, place tcpPlace) {
+// visit runs the points for the rows that belong to the shard.
+func (s *flowShard) visit(t *tcpWorker, rows uint64, place tcpPlace) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.expire(t.now, expiredAtOnce)
-	var last *flow
-	for ; members != 0; members &= members - 1 {
-		last = s.segment(t, &t.segments[bits.TrailingZeros64(members)%flushSize], last, place)
+	for ; rows != 0; rows &= rows - 1 {
+		row := &t.rows[bits.TrailingZeros64(rows)%flushSize]
+		f := s.find(&row.key, row.hash)
+		for n := row.first; n < row.end; {
+			shown := uint8(0)
+			f, shown = s.segment(t, row, n, f, place)
+			n += shown
+		}
 	}
 }
 
-// segment runs the points for one segment and takes note of it. last is the flow of the segment before, if that was of this
-// shard; the result is that of this one, or nil.
-func (s *flowShard) segment(t *tcpWorker, seg *tcpSegment, last *flow, place tcpPlace) *flow {
-	c := &t.context
+// segment runs the points for a segment of a row, and for those that are joined to it, and takes note of them. f is the row's flow, nil
+// if there is none. It returns that, which may be another then, or none any more, and how many segments were shown.
+func (s *flowShard) segment(t *tcpWorker, row *tcpRow, n uint8, f *flow, place tcpPlace) (now *flow, shown uint8) {
+	c, seg := &t.context, &t.segments[n%flushSize]
 	c.fill(seg.packet)
-	f, first := last, &t.segments[seg.first%flushSize]
-	if f == nil || !seg.same {
-		f = s.find(&first.key, first.hash)
-	}
 	if f != nil && f.renewed(c, seg.sender) {
 		s.remove(f, &s.table.n.replaced)
 		f = nil
@@ -288,11 +263,16 @@ func (s *flowShard) segment(t *tcpWorker, seg *tcpSegment, last *flow, place tcp
 	if f != nil {
 		s.touch(f, t.now)
 	} else if c.Flags&TCPRst != 0 {
-		return nil
+		return nil, 1
 	} else {
-		f = s.add(first, seg.sender, c)
+		f = s.add(row, seg.sender, c)
 	}
 	sender, receiver := &f.ends[seg.sender&1], &f.ends[seg.sender&1^1]
+	shown = 1
+	if seg.joined > 0 && !sender.retransmits(c) { // what was sent again is shown one by one, to be counted
+		shown += seg.joined
+		c.join(seg.joined, t.segments[(n+seg.joined)%flushSize].packet)
+	}
 
 	if place != toHost && !f.refused {
 		c.Flow, c.Acked, c.Retransmission = sender, 0, sender.retransmits(c)
@@ -315,11 +295,11 @@ func (s *flowShard) segment(t *tcpWorker, seg *tcpSegment, last *flow, place tcp
 	switch {
 	case c.Flags&TCPRst != 0:
 		s.remove(f, &s.table.n.reset)
-		return nil
+		return nil, shown
 	case sender.fin && receiver.fin && !f.lingers:
 		s.linger(f, t.now)
 	}
-	return f
+	return f, shown
 }
 
 // renewed reports whether a segment begins a new connection between the ends of a flow: a SYN that was not seen before, other

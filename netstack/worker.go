@@ -292,7 +292,7 @@ func (w *worker) leave() {
 func (w *worker) flush() {
 	if len(w.out) > 0 && !w.shown && w.showsTCP() {
 		w.shown = true // a hook that ends the goroutine sees it once
-		w.showSent()
+		w.show(toDevice, w.out...)
 	}
 	for first := 0; first < len(w.out); {
 		out := w.outIface[first]

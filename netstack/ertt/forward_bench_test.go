@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hooknet/hooknet/hooks"
 	"github.com/hooknet/hooknet/hooks/hhook"
 	"github.com/hooknet/hooknet/hooks/khelp"
 	"github.com/hooknet/hooknet/netstack"
@@ -22,19 +23,21 @@ import (
 )
 
 // A source is a device on which bulk transfers come in, and their acknowledgments, one for two segments: it goes through
-// the flows again and again, as fast as it is read. What is written to it, and to a sink, is forgotten.
+// the flows again and again, as fast as it is read, and of each takes a burst of segments and then what acknowledges them. What is
+// written to it, and to a sink, is forgotten.
 type source struct {
 	tun.Device // for the methods that nobody calls
 	data, ack  []byte
 	sequence   []uint32 // by flow
-	at         int      // which flow, and which of its three packets
+	burst      int      // segments; even
+	at         int      // which flow, and which of the packets of a burst
 	left       atomic.Int64
 	read       chan struct{} // closed when all were read
 	closed     chan struct{}
 }
 
 // newSource returns a source of segments of size bytes of payload, with timestamps, from 10.0.1.2 to 10.0.2.2.
-func newSource(size, flows, packets int) *source {
+func newSource(size, flows, burst, packets int) *source {
 	header := func(from, to string, payload int) []byte {
 		b := make([]byte, 52+payload)
 		b[0], b[8], b[9] = 0x45, 64, 6
@@ -53,7 +56,7 @@ func newSource(size, flows, packets int) *source {
 	}
 	s := &source{
 		data: header("10.0.1.2", "10.0.2.2", size), ack: header("10.0.2.2", "10.0.1.2", 0),
-		sequence: make([]uint32, flows), read: make(chan struct{}), closed: make(chan struct{}),
+		sequence: make([]uint32, flows), burst: burst, read: make(chan struct{}), closed: make(chan struct{}),
 	}
 	binary.BigEndian.PutUint16(s.data[22:], 80)
 	binary.BigEndian.PutUint16(s.ack[20:], 80)
@@ -62,12 +65,14 @@ func newSource(size, flows, packets int) *source {
 }
 
 func (s *source) next() []byte {
-	flow, step := s.at/3%len(s.sequence), s.at%3
+	round := s.burst + s.burst/2
+	flow, step := s.at/round%len(s.sequence), s.at%round
 	s.at++
 	port := uint16(1024 + flow)
-	if step == 2 {
+	if step >= s.burst {
+		still := uint32((round - 1 - step) * 2 * (len(s.data) - 52)) // to acknowledge
 		binary.BigEndian.PutUint16(s.ack[22:], port)
-		binary.BigEndian.PutUint32(s.ack[28:], s.sequence[flow])
+		binary.BigEndian.PutUint32(s.ack[28:], s.sequence[flow]-still)
 		return s.ack
 	}
 	binary.BigEndian.PutUint16(s.data[20:], port)
@@ -108,8 +113,14 @@ func (s *source) Close() error {
 	return nil
 }
 
+// A load is what is forwarded.
+type load struct {
+	payload, flows, burst int
+	hooks                 int // no-ops on each of three events
+}
+
 // forward carries packets from a source through an instance and returns how long each took in ns, setting up not counted.
-func forward(tb testing.TB, helper khelp.Config, size, flows, packets int) float64 {
+func forward(tb testing.TB, helper khelp.Config, l load, packets int) float64 {
 	inst, err := netstack.New(netstack.Config{})
 	if err != nil {
 		tb.Fatal(err)
@@ -120,11 +131,19 @@ func forward(tb testing.TB, helper khelp.Config, size, flows, packets int) float
 			tb.Fatal(err)
 		}
 	}
-	sink := newSource(0, 1, -1)
+	for _, event := range []packet.Event{packet.PhysicalIn, packet.Forwarding, packet.PhysicalOut} {
+		for k := range l.hooks {
+			hook := packet.Hook{Name: fmt.Sprint("noop", k), Func: func(*packet.Context) hooks.Verdict { return hooks.Accept }}
+			if _, err := inst.Register(packet.Inet, event, hook); err != nil {
+				tb.Fatal(err)
+			}
+		}
+	}
+	sink := newSource(0, 1, 2, -1)
 	if _, err := inst.AddInterface(sink, netstack.InterfaceConfig{Name: "sink", MTU: 1500, Addresses: []netip.Prefix{netip.MustParsePrefix("10.0.2.1/24")}}); err != nil {
 		tb.Fatal(err)
 	}
-	in := newSource(size, flows, packets)
+	in := newSource(l.payload, l.flows, l.burst, packets)
 	start := time.Now()
 	if _, err := inst.AddInterface(in, netstack.InterfaceConfig{Name: "source", MTU: 1500, Addresses: []netip.Prefix{netip.MustParsePrefix("10.0.1.1/24")}}); err != nil {
 		tb.Fatal(err)
@@ -157,36 +176,41 @@ func idleHelper() khelp.Config {
 // flow. Medians; the ratio is that of the packet rates with ertt and with none.
 func BenchmarkForward(b *testing.B) {
 	const packets = 100_000
-	for _, size := range []int{14, 1400} {
-		for _, flows := range []int{1, 64, 1000} {
-			b.Run(fmt.Sprintf("payload=%d/flows=%d", size, flows), func(b *testing.B) {
-				var none, idle, with []float64 // ns for each packet
-				for b.Loop() {
-					none = append(none, forward(b, khelp.Config{}, size, flows, packets))
-					idle = append(idle, forward(b, idleHelper(), size, flows, packets))
-					with = append(with, forward(b, ertt.Helper(ertt.Config{}), size, flows, packets))
-				}
-				b.ReportMetric(median(none), "none-ns/packet")
-				b.ReportMetric(median(idle), "idle-ns/packet")
-				b.ReportMetric(median(with), "ertt-ns/packet")
-				b.ReportMetric(median(none)/median(with), "ratio")
-				b.ReportMetric(0, "ns/op")
-			})
-		}
+	for _, l := range []load{
+		{payload: 14, flows: 1, burst: 16, hooks: 1}, {payload: 14, flows: 1, burst: 16}, {payload: 14, flows: 1, burst: 2},
+		{payload: 14, flows: 64, burst: 16, hooks: 1}, {payload: 14, flows: 1000, burst: 16, hooks: 1}, {payload: 14, flows: 1000, burst: 2},
+		{payload: 1400, flows: 1, burst: 16, hooks: 1}, {payload: 1400, flows: 1, burst: 16}, {payload: 1400, flows: 1, burst: 2},
+		{payload: 1400, flows: 64, burst: 16, hooks: 1}, {payload: 1400, flows: 1000, burst: 16, hooks: 1}, {payload: 1400, flows: 1000, burst: 2},
+	} {
+		b.Run(fmt.Sprintf("payload=%d/flows=%d/burst=%d/hooks=%d", l.payload, l.flows, l.burst, 3*l.hooks), func(b *testing.B) {
+			var none, idle, with []float64 // ns for each packet
+			for b.Loop() {
+				none = append(none, forward(b, khelp.Config{}, l, packets))
+				idle = append(idle, forward(b, idleHelper(), l, packets))
+				with = append(with, forward(b, ertt.Helper(ertt.Config{}), l, packets))
+			}
+			b.ReportMetric(median(none), "none-ns/packet")
+			b.ReportMetric(median(idle), "idle-ns/packet")
+			b.ReportMetric(median(with), "ertt-ns/packet")
+			b.ReportMetric(median(none)/median(with), "ratio")
+			b.ReportMetric(0, "ns/op")
+		})
 	}
 }
 
 // What the benchmark forwards is measured, on every flow.
 func TestForward(t *testing.T) {
-	measured := 0
-	helper := ertt.Helper(ertt.Config{})
-	helper.Data = khelp.DataOf[ertt.Data]{Free: func(d *ertt.Data) {
-		if d.MinRTT > 0 && d.TimestampErrors == 0 {
-			measured++
+	for _, burst := range []int{2, 16} {
+		measured := 0
+		helper := ertt.Helper(ertt.Config{})
+		helper.Data = khelp.DataOf[ertt.Data]{Free: func(d *ertt.Data) {
+			if d.MinRTT > 0 && d.TimestampErrors == 0 {
+				measured++
+			}
+		}}
+		forward(t, helper, load{payload: 100, flows: 10, burst: burst}, 3000)
+		if measured != 10 {
+			t.Errorf("bursts of %d: %d ends of flows were measured, want 10", burst, measured)
 		}
-	}}
-	forward(t, helper, 100, 10, 3000)
-	if measured != 10 {
-		t.Errorf("%d ends of flows were measured, want 10", measured)
 	}
 }
