@@ -14,7 +14,7 @@ import (
 )
 
 func TestGet(t *testing.T) {
-	const small = 2048 - packet.Headroom
+	const small = 36*64 - packet.Headroom
 	for size, want := range map[int]bool{0: true, 1500: true, 1800: true, small: true, small + 1: false, 65535: false, packet.MaxLen: false, 1 << 20: false} {
 		p := packet.Get(size)
 		if p.Len() != 0 || p.Offload != (packet.Offload{}) || p.Edited() || p.Version() != 0 {
@@ -84,7 +84,7 @@ func TestDriver(t *testing.T) {
 }
 
 func TestFill(t *testing.T) {
-	for _, n := range []int{0, 1, 1500, 1920, 1921, 65535, packet.MaxLen} {
+	for _, n := range []int{0, 1, 1500, 2176, 2177, 65535, packet.MaxLen} {
 		p := packet.Get(0)
 		p.Offload.Checksum = packet.ChecksumVerified
 		b := bytesOf(n)
