@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -512,7 +513,9 @@ func TestChangesUnderTraffic(t *testing.T) {
 			c.Close()
 		}
 	})
+	var changes atomic.Int64
 	forever(func(int) {
+		changes.Add(1)
 		must := func(err error) {
 			if err != nil {
 				t.Error(err)
@@ -528,12 +531,14 @@ func TestChangesUnderTraffic(t *testing.T) {
 		_ = r.AddRoute(netstack.Route{Destination: prefix("10.0.2.2/32"), Interface: "a"})
 		_ = r.RemoveRoute(prefix("10.0.2.2/32"), 0)
 	})
-	time.Sleep(300 * time.Millisecond)
 	happened := func(s netstack.Stats) bool {
 		return s.Drops["interface_down"]+s.Drops["no_route"] > 0 && s.Forwarded > 0 && s.Delivered > 0
 	}
-	for deadline := time.Now().Add(10 * time.Second); !happened(r.Stats()) && time.Now().Before(deadline); {
-		time.Sleep(time.Millisecond) // a busy machine: some of the goroutines have not had their turn
+	const enough = 10
+	for deadline := time.Now().Add(10 * time.Second); !happened(r.Stats()) || changes.Load() < enough; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			break // a busy machine: what has happened will do
+		}
 	}
 	close(stop)
 	workers.Wait()

@@ -91,13 +91,7 @@ func (b *tableBench) show(from, to netip.AddrPort, flags TCPFlags, sequence, ack
 	binary.BigEndian.PutUint32(s[24:], sequence)
 	binary.BigEndian.PutUint32(s[28:], acknowledgment)
 	s[32], s[33] = 5<<4, byte(flags)
-	s[10], s[11] = 0, 0
-	sum := uint32(0)
-	for k := 0; k < 20; k += 2 {
-		sum += uint32(binary.BigEndian.Uint16(s[k:]))
-	}
-	sum = sum&0xffff + sum>>16
-	binary.BigEndian.PutUint16(s[10:], ^uint16(sum&0xffff+sum>>16))
+	headerChecksum(s)
 	if err := p.Fill(s); err != nil {
 		panic(err)
 	}

@@ -172,13 +172,7 @@ var mutations = []func(p *packet.Packet) hooks.Verdict{
 		inner := p.Len()
 		if b, err := p.Prepend(20); err == nil { // IP in IP
 			copy(b, []byte{0x45, 0, byte((inner + 20) >> 8), byte(inner + 20), 0, 0, 0, 0, 64, 4, 0, 0, 10, 0, 1, 9, 20, 0, 1, 9})
-			sum := uint32(0)
-			for k := 0; k < 20; k += 2 {
-				sum += uint32(b[k])<<8 | uint32(b[k+1])
-			}
-			sum = sum&0xffff + sum>>16
-			sum = sum&0xffff + sum>>16
-			b[10], b[11] = byte(^sum>>8), byte(^sum)
+			headerChecksum(b)
 		}
 		return hooks.Accept
 	},

@@ -495,27 +495,42 @@ func TestGVisorRow0121InterfaceEvents(t *testing.T) {
 	r.right.receive()
 }
 
-// gVisor knows one code for all that cannot be reached.
+// gVisor knows one code for all that cannot be reached. RFC 1812 section 5.2.7.1 and RFC 4443 section 3.1 have several.
 func TestGVisorRow0123UnreachableCodes(t *testing.T) {
-	for _, c := range []struct {
-		kind   netstack.RouteType
-		v4, v6 uint8
-	}{{netstack.Unicast, 0, 0}, {netstack.Unreachable, 1, 3}, {netstack.Prohibit, 13, 1}} {
-		for name, f := range families {
-			t.Run(c.kind.String()+"/"+name, func(t *testing.T) {
+	for name, f := range families {
+		for _, c := range []struct {
+			kind   netstack.RouteType
+			none   bool // no route at all
+			v4, v6 [2]uint8
+			reason string
+			silent bool
+		}{
+			{none: true, v4: [2]uint8{3, 0}, v6: [2]uint8{1, 0}, reason: "no_route"},
+			{kind: netstack.Unreachable, v4: [2]uint8{3, 1}, v6: [2]uint8{1, 3}, reason: "unreachable"},
+			{kind: netstack.Prohibit, v4: [2]uint8{3, 13}, v6: [2]uint8{1, 1}, reason: "prohibited"},
+			{kind: netstack.Blackhole, reason: "blackhole", silent: true},
+		} {
+			t.Run(name+"/"+c.reason, func(t *testing.T) {
 				r := newRouter(t, netstack.Config{})
-				if c.kind != netstack.Unicast { // else there is none
+				if !c.none {
 					if err := r.AddRoute(netstack.Route{Destination: netip.PrefixFrom(f.nowhere, 24), Type: c.kind}); err != nil {
 						t.Fatal(err)
 					}
 				}
-				r.left.send(udp(t, f.left, f.nowhere, 64, nil))
-				want := [2]uint8{3, c.v4}
+				r.left.send(udp(t, f.left, f.nowhere, 64, []byte("x")))
+				if s := r.settled(1); s.Drops[c.reason] != 1 {
+					t.Errorf("stats: %+v", s)
+				}
+				if c.silent {
+					r.left.none()
+					return
+				}
+				want := c.v4
 				if f.left.Is6() {
-					want = [2]uint8{1, c.v6}
+					want = c.v6
 				}
 				if typ, code, _, _ := icmpOf(r.left.receive()); [2]uint8{typ, code} != want {
-					t.Errorf("type %d, code %d, want %v", typ, code, want)
+					t.Errorf("type %d code %d, want %v", typ, code, want)
 				}
 			})
 		}

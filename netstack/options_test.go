@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/gopacket/gopacket"
 	"github.com/gopacket/gopacket/layers"
+	"gvisor.dev/gvisor/pkg/tcpip/header"
 
 	"github.com/hooknet/hooknet/netstack"
 	"github.com/hooknet/hooknet/packet"
@@ -229,13 +230,6 @@ func TestRFC1812RecordRouteOfParts(t *testing.T) {
 
 // fixHeader computes the IPv4 header checksum anew.
 func fixHeader(b []byte) {
-	b[10], b[11] = 0, 0
-	sum := uint32(0)
-	for k := 0; k < int(b[0]&15)*4; k += 2 {
-		sum += uint32(binary.BigEndian.Uint16(b[k:]))
-	}
-	for sum > 0xffff {
-		sum = sum&0xffff + sum>>16
-	}
-	binary.BigEndian.PutUint16(b[10:], ^uint16(sum))
+	header.IPv4(b).SetChecksum(0)
+	header.IPv4(b).SetChecksum(^header.IPv4(b).CalculateChecksum())
 }
