@@ -115,8 +115,8 @@ func TestCable(t *testing.T) {
 	cable := func(x, y *netstack.Instance, px, py string) {
 		t.Helper()
 		if _, _, err := m.Cable(
-			instances.CableEnd{Instance: x, Interface: "to-" + y.Name(), Addresses: []netip.Prefix{netip.MustParsePrefix(px)}},
-			instances.CableEnd{Instance: y, Interface: "to-" + x.Name(), Addresses: []netip.Prefix{netip.MustParsePrefix(py)}},
+			instances.CableEnd{Instance: x, InterfaceConfig: netstack.InterfaceConfig{Name: "to-" + y.Name(), Addresses: []netip.Prefix{netip.MustParsePrefix(px)}}},
+			instances.CableEnd{Instance: y, InterfaceConfig: netstack.InterfaceConfig{Name: "to-" + x.Name(), Addresses: []netip.Prefix{netip.MustParsePrefix(py)}}},
 		); err != nil {
 			t.Fatal(err)
 		}
@@ -136,8 +136,8 @@ func TestCable(t *testing.T) {
 		}
 	}
 	if _, _, err := m.Cable( // an instance may be joined with itself; here it only carries the address
-		instances.CableEnd{Instance: c, Interface: "inner0", Addresses: []netip.Prefix{netip.MustParsePrefix("10.3.0.1/24")}},
-		instances.CableEnd{Instance: c, Interface: "inner1"},
+		instances.CableEnd{Instance: c, InterfaceConfig: netstack.InterfaceConfig{Name: "inner0", Addresses: []netip.Prefix{netip.MustParsePrefix("10.3.0.1/24")}}},
+		instances.CableEnd{Instance: c, InterfaceConfig: netstack.InterfaceConfig{Name: "inner1"}},
 	); err != nil {
 		t.Fatal(err)
 	}
@@ -190,7 +190,7 @@ func TestCableErrors(t *testing.T) {
 	defer m.Close()
 	a, b := create(t, m, "a"), create(t, m, "b")
 	end := func(i *netstack.Instance, name string) instances.CableEnd {
-		return instances.CableEnd{Instance: i, Interface: name}
+		return instances.CableEnd{Instance: i, InterfaceConfig: netstack.InterfaceConfig{Name: name}}
 	}
 	if _, _, err := m.Cable(end(a, "x"), end(b, "lo")); !errors.Is(err, netstack.ErrExists) {
 		t.Errorf("name taken: %v", err)

@@ -56,7 +56,7 @@ func TestSoakHelper(t *testing.T) {
 	}()
 	a, r, b := create(t, m, "a"), create(t, m, "r"), create(t, m, "b")
 	end := func(i *netstack.Instance, name, address string) instances.CableEnd {
-		return instances.CableEnd{Instance: i, Interface: name, Addresses: []netip.Prefix{netip.MustParsePrefix(address)}}
+		return instances.CableEnd{Instance: i, InterfaceConfig: netstack.InterfaceConfig{Name: name, Addresses: []netip.Prefix{netip.MustParsePrefix(address)}}}
 	}
 	for _, ends := range [][2]instances.CableEnd{
 		{end(a, "r", "10.8.1.1/24"), end(r, "a", "10.8.1.2/24")},

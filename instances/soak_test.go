@@ -181,8 +181,8 @@ func TestSoakModule(t *testing.T) {
 	defer m.Close()
 	a, b := create(t, m, "a"), create(t, m, "b")
 	if _, _, err := m.Cable(
-		instances.CableEnd{Instance: a, Interface: "c", Addresses: []netip.Prefix{netip.MustParsePrefix("10.9.0.1/30"), netip.MustParsePrefix("fd09::1/64")}},
-		instances.CableEnd{Instance: b, Interface: "c", Addresses: []netip.Prefix{netip.MustParsePrefix("10.9.0.2/30"), netip.MustParsePrefix("fd09::2/64")}},
+		instances.CableEnd{Instance: a, InterfaceConfig: netstack.InterfaceConfig{Name: "c", Addresses: []netip.Prefix{netip.MustParsePrefix("10.9.0.1/30"), netip.MustParsePrefix("fd09::1/64")}}},
+		instances.CableEnd{Instance: b, InterfaceConfig: netstack.InterfaceConfig{Name: "c", Addresses: []netip.Prefix{netip.MustParsePrefix("10.9.0.2/30"), netip.MustParsePrefix("fd09::2/64")}}},
 	); err != nil {
 		t.Fatal(err)
 	}

@@ -25,7 +25,7 @@ func cable(t *testing.T, bed *testbed.Bed, a, b *netstack.Instance, subnet4, sub
 		if _, taken := i.Interface(name); taken {
 			name = "to-" + other.Name()
 		}
-		e := instances.CableEnd{Instance: i, Interface: name, MTU: mtu}
+		e := instances.CableEnd{Instance: i, InterfaceConfig: netstack.InterfaceConfig{Name: name, MTU: mtu}}
 		for _, subnet := range testbed.Prefixes(subnet4, subnet6) {
 			address := subnet.Addr()
 			for range n {

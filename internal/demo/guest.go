@@ -86,8 +86,8 @@ func (r *runner) haveGuest(ctx context.Context, arrived *atomic.Uint64) error {
 		return err
 	}
 	near, _, err := r.manager.Cable(
-		instances.CableEnd{Instance: r.router, Interface: guestName, MTU: mtu, Addresses: guestSide.prefixes()},
-		instances.CableEnd{Instance: i, Interface: routerName, MTU: mtu, Addresses: guestHost.prefixes()},
+		instances.CableEnd{Instance: r.router, InterfaceConfig: netstack.InterfaceConfig{Name: guestName, MTU: mtu, Addresses: guestSide.prefixes()}},
+		instances.CableEnd{Instance: i, InterfaceConfig: netstack.InterfaceConfig{Name: routerName, MTU: mtu, Addresses: guestHost.prefixes()}},
 	)
 	if err != nil {
 		return errors.Join(err, r.manager.Destroy(i.ID()))

@@ -137,16 +137,14 @@ func (b *builder) addCables(context.Context) error {
 	for _, cable := range b.file.Cables {
 		var ends [2]instances.CableEnd
 		for i, end := range cable.Ends {
-			ends[i] = instances.CableEnd{
-				Instance:  b.instance(end.Instance),
-				Interface: end.Interface,
-				MTU:       cable.MTU,
-				Addresses: end.Addresses,
-
+			ends[i] = instances.CableEnd{Instance: b.instance(end.Instance), InterfaceConfig: netstack.InterfaceConfig{
+				Name:             end.Interface,
+				MTU:              cable.MTU,
+				Addresses:        end.Addresses,
 				SourceValidation: sourceValidations[end.SourceValidation],
 				PassSourceRoutes: end.PassSourceRoutes,
 				ClampMSS:         end.ClampMSS,
-			}
+			}}
 		}
 		if _, _, err := b.router.manager.Cable(ends[0], ends[1]); err != nil {
 			object := fmt.Sprintf("cable from instance %s to instance %s", cable.Ends[0].Instance, cable.Ends[1].Instance)
