@@ -37,8 +37,7 @@ Linux only; root is not needed where users may make namespaces and open
 			})
 			var told *statusError
 			if err != nil && options.asJSON && !errors.As(err, &told) {
-				none := demo.Report{Error: err.Error(), Hooks: []demo.Hook{}, Flows: []demo.Flow{}, Checks: []demo.Check{}, Drops: map[string]uint64{}, NICEvents: []demo.NICEvent{}}
-				return errors.Join(err, writeJSON(env.stdout, none))
+				return errors.Join(err, writeJSON(env.stdout, demo.NoReport(err)))
 			}
 			return err
 		},

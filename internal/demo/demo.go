@@ -69,14 +69,11 @@ func (n *network) demonstrate(ctx context.Context, cfg Config) (report *Report, 
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
 
-	report = &Report{
-		System:          fmt.Sprintf("%s/%s, %s", runtime.GOOS, runtime.GOARCH, runtime.Version()),
-		Processors:      runtime.GOMAXPROCS(0),
-		Topology:        n.topology(),
-		Flows:           []Flow{},
-		NICEvents:       []NICEvent{},
-		TransferSeconds: cfg.Transfer.Seconds(),
-	}
+	report = newReport()
+	report.System = fmt.Sprintf("%s/%s, %s", runtime.GOOS, runtime.GOARCH, runtime.Version())
+	report.Processors = runtime.GOMAXPROCS(0)
+	report.Topology = n.topology()
+	report.TransferSeconds = cfg.Transfer.Seconds()
 	run := &runner{
 		network: n, hooks: h, stopwatch: watch, report: report,
 		progress: cfg.Progress, live: cfg.Live, transfer: cfg.Transfer, patience: patience,

@@ -31,6 +31,21 @@ type Report struct {
 	Seconds         float64 `json:"seconds"`          // how long all of it took
 }
 
+// newReport makes a report that says nothing yet: its lists are empty in JSON, not null.
+func newReport() *Report {
+	return &Report{
+		Topology: Topology{Interfaces: []Interface{}, Hosts: []Host{}, Service: []netip.Addr{}, Direct: []netip.Prefix{}},
+		Checks:   []Check{}, Hooks: []Hook{}, Flows: []Flow{}, NICEvents: []NICEvent{}, Drops: map[string]uint64{},
+	}
+}
+
+// NoReport says why there is none.
+func NoReport(err error) *Report {
+	r := newReport()
+	r.Error = err.Error()
+	return r
+}
+
 // Topology is the network that was built.
 type Topology struct {
 	Instance   string         `json:"instance"`   // the router

@@ -4,6 +4,8 @@
 package demo_test
 
 import (
+	"encoding/json"
+	"errors"
 	"net/netip"
 	"path/filepath"
 	"regexp"
@@ -146,5 +148,16 @@ func TestTextInColour(t *testing.T) {
 		if diff := cmp.Diff(textOf(t, r, false), plain); diff != "" {
 			t.Errorf("plain, and coloured without colours:\n%s", diff)
 		}
+	}
+}
+
+// Programs that read a report find lists where there are lists, if only of nothing.
+func TestNoReport(t *testing.T) {
+	got, err := json.Marshal(demo.NoReport(errors.New("no network")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text := string(got); !strings.Contains(text, `"ok":false,"error":"no network"`) || strings.Contains(text, "null") {
+		t.Errorf("%s: want why, and nothing that is null", text)
 	}
 }
