@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/hooknet/hooknet/hooks"
+	"github.com/hooknet/hooknet/hooks/hhook"
+	"github.com/hooknet/hooknet/hooks/khelp"
 	"github.com/hooknet/hooknet/netstack"
 	"github.com/hooknet/hooknet/packet"
 	"github.com/hooknet/hooknet/tun"
@@ -29,31 +31,59 @@ type shaken struct {
 	t    *testing.T
 	name [2]string
 	f    [2]*netstack.Interface
-	far  [2]atomic.Pointer[tun.Device]
+	far  [2]atomic.Pointer[bundle]
 
 	stop    chan struct{}
 	workers sync.WaitGroup
 	readers sync.WaitGroup
 }
 
-// device makes a device for an interface, whose far end is read until it is gone.
+// A bundle is a device of several queues, each of which is a device.
+type bundle struct {
+	tun.Device // the first
+	all        []tun.Device
+}
+
+func (b *bundle) Queues() int { return len(b.all) }
+
+func (b *bundle) Read(queue int, pkts []*packet.Packet) (int, error) {
+	return b.all[queue].Read(0, pkts)
+}
+
+func (b *bundle) Write(queue int, pkts []*packet.Packet) (int, error) {
+	return b.all[queue].Write(0, pkts)
+}
+
+func (b *bundle) Close() error {
+	for _, dev := range b.all {
+		_ = dev.Close()
+	}
+	return nil
+}
+
+// device makes a device of one to three queues for an interface, whose far ends are read until they are gone.
 func (s *shaken) device(n int) tun.Device {
-	near, far := tun.Pair(tun.PairConfig{Names: [2]string{s.name[n], ""}, Features: offloads, QueueLen: 64})
+	var near, far bundle
+	for range 1 + rand.IntN(3) {
+		a, b := tun.Pair(tun.PairConfig{Names: [2]string{s.name[n], ""}, Features: offloads, QueueLen: 64})
+		near.all, far.all = append(near.all, a), append(far.all, b)
+		s.readers.Go(func() { // ends with the device
+			batch := make([]*packet.Packet, 32)
+			for {
+				if _, err := b.Read(0, batch); err != nil {
+					break
+				}
+			}
+			for _, p := range batch {
+				if p != nil {
+					p.Release()
+				}
+			}
+		})
+	}
+	near.Device, far.Device = near.all[0], far.all[0]
 	s.far[n].Store(&far)
-	s.readers.Go(func() { // ends with the device
-		batch := make([]*packet.Packet, 32)
-		for {
-			if _, err := far.Read(0, batch); err != nil {
-				break
-			}
-		}
-		for _, p := range batch {
-			if p != nil {
-				p.Release()
-			}
-		}
-	})
-	return near
+	return &near
 }
 
 // repeat runs f, with random numbers of its own, until the end.
@@ -125,14 +155,15 @@ func TestEverythingAtOnce(t *testing.T) {
 
 	// Traffic: forwarded, fragmented, delivered, answered, refused.
 	traffic := [2][][]byte{
-		{udp(t, left4, right4, 64, make([]byte, 1400)), udp(t, left6, right6, 64, nil), echoRequest(t, left4, a4), udp(t, left4, right4, 1, nil), udp(t, left4, netip.MustParseAddr("192.0.2.3"), 64, nil)},
-		{udp(t, right4, left4, 64, make([]byte, 1400)), udp(t, right6, left6, 64, nil), echoRequest(t, right4, b4), echoRequest(t, right6, b6)},
+		{segment(t, netip.AddrPortFrom(left4, 1000), netip.AddrPortFrom(right4, 80), "A", 1, 1, 1400), udp(t, left4, right4, 64, make([]byte, 1400)), udp(t, left6, right6, 64, nil), echoRequest(t, left4, a4), udp(t, left4, right4, 1, nil), udp(t, left4, netip.MustParseAddr("192.0.2.3"), 64, nil)},
+		{segment(t, netip.AddrPortFrom(right4, 80), netip.AddrPortFrom(left4, 1000), "A", 1, 1401, 0), udp(t, right4, left4, 64, make([]byte, 1400)), udp(t, right6, left6, 64, nil), echoRequest(t, right4, b4), echoRequest(t, right6, b6)},
 	}
 	for n := range traffic {
 		s.repeat(func(rng *rand.Rand) {
 			p := packet.Get(packet.MaxLen)
 			_ = p.Fill(traffic[n][rng.IntN(len(traffic[n]))])
-			_, _ = (*s.far[n].Load()).Write(0, []*packet.Packet{p})
+			far := s.far[n].Load()
+			_, _ = far.Write(rng.IntN(far.Queues()), []*packet.Packet{p})
 			p.Release()
 			if rng.IntN(64) == 0 {
 				time.Sleep(time.Millisecond) // let others have the processor
@@ -163,7 +194,7 @@ func TestEverythingAtOnce(t *testing.T) {
 		n := rng.IntN(2)
 		dev := s.device(n)
 		if rng.IntN(4) == 0 {
-			_ = (*s.far[n].Load()).Close() // gone before it comes
+			_ = s.far[n].Load().Close() // gone before it comes
 		}
 		if err := s.f[n].ReplaceDevice(dev); err != nil {
 			s.expect(err)
@@ -229,6 +260,21 @@ func TestEverythingAtOnce(t *testing.T) {
 			s.expect(err)
 		}
 	})
+	var segments atomic.Uint64
+	s.repeat(func(*rand.Rand) {
+		helper, err := inst.Helpers().Load(khelp.Config{Name: "counts", Hooks: []hhook.Hook{
+			{Type: hhook.TCP, ID: netstack.TCPEstablishedOut, Func: func(*hhook.Call) { segments.Add(1) }},
+			{Type: hhook.TCP, ID: netstack.TCPEstablishedIn, Func: func(*hhook.Call) { segments.Add(1) }},
+		}})
+		if err != nil {
+			s.expect(err)
+			return
+		}
+		time.Sleep(2 * time.Millisecond)
+		if err := inst.UnloadHelper(helper); !errors.Is(err, khelp.ErrNotFound) { // with the instance
+			s.expect(err)
+		}
+	})
 	var closedInside atomic.Bool
 	closing := make(chan struct{})
 	for _, family := range []packet.Family{packet.Inet, packet.Inet6} {
@@ -264,14 +310,14 @@ func TestEverythingAtOnce(t *testing.T) {
 	close(s.stop)
 	s.workers.Wait()
 	for n := range s.far {
-		_ = (*s.far[n].Load()).Close()
+		_ = s.far[n].Load().Close()
 	}
 	s.readers.Wait()
 	after := inst.Stats()
 	if err := after.Balance(); err != nil {
 		t.Error(err)
 	}
-	for what, n := range map[string]uint64{"forwarded": before.Forwarded, "delivered": before.Delivered, "sent by the host stack": before.FromHost, "made": before.Made} {
+	for what, n := range map[string]uint64{"forwarded": before.Forwarded, "delivered": before.Delivered, "sent by the host stack": before.FromHost, "made": before.Made, "seen at a TCP point": segments.Load()} {
 		if n == 0 {
 			t.Errorf("no packet was %s: %+v", what, before)
 		}

@@ -219,9 +219,13 @@ func (i *Instance) Shutdown() {
 
 // Close ends all connections, closes all interfaces and their devices, and returns when every goroutine of the instance
 // has ended. Hooks still registered simply stop being called, kstats are deleted; both are named in the log. Further calls
-// wait for the first. It must not be called from inside a hook of a packet event, or on a point of package hhook, or a helper's New or Free. Called from inside a hook of NIC_EVENTS it
-// does not wait for that hook, and the events behind are lost; else they are delivered before it returns.
+// wait for the first. It must not be called from a helper's New or Free. From inside a hook, which it would wait for, it is refused
+// with hooks.ErrInHook; not so from one of NIC_EVENTS: that it does not wait for, and the events behind are lost, which else
+// are delivered before it returns.
 func (i *Instance) Close() error {
+	if insideHook() {
+		return opError("close instance", i.name, hooks.ErrInHook)
+	}
 	i.mu.Lock()
 	first := !i.closed
 	i.closed = true

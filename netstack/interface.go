@@ -12,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/hooknet/hooknet/hooks"
 	"github.com/hooknet/hooknet/packet"
 	"github.com/hooknet/hooknet/tun"
 )
@@ -64,7 +65,7 @@ type InterfaceStats struct {
 }
 
 // An Interface joins an instance to a device. All methods may be called by any goroutine and inside hooks, except Close
-// and ReplaceDevice, which wait for hooks.
+// and ReplaceDevice, which wait for hooks and say so.
 type Interface struct {
 	inst  *Instance
 	index uint32
@@ -268,9 +269,12 @@ func lastAddr4(p netip.Prefix) netip.Addr {
 }
 
 // Close takes the interface out of the instance with its addresses and every route that leads to it, ends the sockets
-// bound to its addresses as RemoveAddress does, closes the device and returns when its goroutines have ended. It must not
-// be called from inside a hook of a packet event: it waits for running hooks.
+// bound to its addresses as RemoveAddress does, closes the device and returns when its goroutines have ended. From
+// inside a hook, which it would wait for, it is refused with hooks.ErrInHook; not so from one of NIC_EVENTS.
 func (f *Interface) Close() error {
+	if insideHook() {
+		return opError("close interface", f.name, hooks.ErrInHook)
+	}
 	var err error
 	f.closing.Do(func() {
 		defer close(f.done)

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/hooknet/hooknet/hooks"
 	"github.com/hooknet/hooknet/packet"
 	"github.com/hooknet/hooknet/tun"
 )
@@ -267,11 +268,14 @@ func (f *Interface) lostDevice(l *link, err error) {
 // routes, sockets and hooks are untouched; what is sent before the new device takes over is dropped and counted, and does
 // not take another route. (Nor does it while a device is gone, if there is a Blackhole route of a higher metric.) The old
 // device is closed and its goroutines have ended on return. An MTU that follows the host's is now the new device's. Errors:
-// ErrInvalid, ErrClosed; then the device is still the caller's. It must not be called from inside a hook of a packet event:
-// it waits for running hooks.
+// ErrInvalid, ErrClosed; then the device is still the caller's. From inside a hook, which it
+// would wait for, it is refused with hooks.ErrInHook; not so from one of NIC_EVENTS.
 func (f *Interface) ReplaceDevice(dev tun.Device) error {
 	if dev == nil || f.loopback() {
 		return opError("replace device", f.name, fmt.Errorf("%w: the loopback interface has no device, and any other needs one", ErrInvalid))
+	}
+	if insideHook() {
+		return opError("replace device", f.name, hooks.ErrInHook)
 	}
 	f.replacing.Lock()
 	defer f.replacing.Unlock()

@@ -120,6 +120,12 @@ func (q *nicEvents) countLost() uint64 {
 	return q.lost
 }
 
+// insideHook reports whether the caller was called, however far up, by a hook whose end a Close would wait for: any but those
+// of NIC_EVENTS.
+func insideHook() bool {
+	return calledBy("/hooknet/hooks.(*Visitor[...]).run") && !insideNICEvent()
+}
+
 // insideNICEvent reports whether the caller was called, however far up, by a hook of NIC_EVENTS, of whatever instance.
 func insideNICEvent() bool { return calledBy("/netstack.(*nicEvents).run") }
 

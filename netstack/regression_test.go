@@ -390,3 +390,33 @@ func TestSocketHookEndsItsGoroutine(t *testing.T) {
 		})
 	}
 }
+
+// Whatever would wait for hooks is refused inside one, and does not wait for itself.
+func TestCloseInsideHook(t *testing.T) {
+	r := newRouter(t, netstack.Config{})
+	calls := 0
+	try := func() {
+		dev := newBadDevice()
+		for name, err := range map[string]error{
+			"Interface.Close, where the packet came from": r.a.Close(), "Interface.Close, where it goes to": r.b.Close(),
+			"ReplaceDevice": r.a.ReplaceDevice(dev), "Instance.Close": r.Close(),
+		} {
+			if !errors.Is(err, hooks.ErrInHook) {
+				t.Errorf("%s: %v, want %v", name, err, hooks.ErrInHook)
+			}
+		}
+		calls++
+	}
+	register(t, r.Instance, packet.Inet, packet.Forwarding, packet.Hook{Name: "close", Func: func(*packet.Context) hooks.Verdict {
+		try()
+		return hooks.Accept
+	}})
+	if _, err := r.Points().AddLookup(hhook.Hook{Type: hhook.TCP, ID: netstack.TCPEstablishedOut, Name: "close", Func: func(*hhook.Call) { try() }}); err != nil {
+		t.Fatal(err)
+	}
+	r.left.send(segment(t, netip.AddrPortFrom(left4, 1000), netip.AddrPortFrom(right4, 80), "A", 1, 1, 10))
+	r.right.receive()
+	if calls != 2 {
+		t.Errorf("hooks ran %d times, want 2", calls)
+	}
+}
