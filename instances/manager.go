@@ -161,8 +161,8 @@ func (m *Manager) missing(i *member) *Registration {
 // (Instance.Shutdown); the descriptors' Shutdown is called, oldest registration first; the instance is closed; the
 // descriptors' Destroy is called in the same order. Then its name may be used again; its id never is.
 //
-// Errors: netstack.ErrNotFound for an instance that is not there, is still being made or ends already; ErrInCallback; those
-// of closing devices.
+// Errors: netstack.ErrNotFound for an instance that is not there, is still being made or ends already; ErrInCallback;
+// hooks.ErrInHook inside a hook, of another event than NIC_EVENTS, which would be waited for; those of closing devices.
 func (m *Manager) Destroy(id hooks.InstanceID) error {
 	return opError("destroy instance", fmt.Sprint(id), m.destroy(id))
 }
@@ -176,6 +176,8 @@ func (m *Manager) destroy(id hooks.InstanceID) error {
 	switch {
 	case o.closesCircle():
 		return ErrInCallback
+	case netstack.InHook():
+		return hooks.ErrInHook
 	case i == nil || i.stage != living:
 		return netstack.ErrNotFound
 	}
@@ -255,12 +257,16 @@ func (m *Manager) living() []*member {
 }
 
 // Close refuses new instances and descriptors, destroys all instances, newest first, and returns when all have gone, also
-// those that others are making or destroying. Registrations stay: they have no instances any more. ErrInCallback.
+// those that others are making or destroying. Registrations stay: they have no instances any more. Errors: ErrInCallback;
+// hooks.ErrInHook, as of Destroy.
 func (m *Manager) Close() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.operations[goroutine()] != nil {
+	switch {
+	case m.operations[goroutine()] != nil:
 		return opError("close", "manager", ErrInCallback)
+	case netstack.InHook():
+		return opError("close", "manager", hooks.ErrInHook)
 	}
 	m.closed = true
 	var errs []error

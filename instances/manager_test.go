@@ -37,6 +37,43 @@ func create(t *testing.T, m *instances.Manager, name string) *netstack.Instance 
 	return i
 }
 
+// Inside a hook, which they would wait for, Destroy and Close are refused and change nothing.
+func TestDestroyInsideHook(t *testing.T) {
+	m := instances.New(instances.Config{})
+	i := create(t, m, "red")
+	results := make(chan error, 2)
+	if _, err := i.Register(packet.Inet, packet.LoopbackOut, packet.Hook{Name: "destroy", Func: func(*packet.Context) hooks.Verdict {
+		results <- m.Destroy(i.ID())
+		results <- m.Close()
+		return hooks.Accept
+	}}); err != nil {
+		t.Fatal(err)
+	}
+	c, err := i.Dial(context.Background(), "udp", "127.0.0.1:9")
+	if err == nil {
+		_, err = c.Write([]byte("x"))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		select {
+		case err := <-results:
+			if !errors.Is(err, hooks.ErrInHook) {
+				t.Errorf("%v, want %v", err, hooks.ErrInHook)
+			}
+		case <-time.After(5 * time.Second):
+			t.Fatal("the hook waits for itself")
+		}
+	}
+	if _, ok := m.Get(i.ID()); !ok {
+		t.Error("the instance is gone")
+	}
+	if err := errors.Join(m.Destroy(i.ID()), m.Close()); err != nil {
+		t.Error(err)
+	}
+}
+
 // Ids are never reused, names are free again after Destroy.
 func TestCreateFindDestroy(t *testing.T) {
 	m := instances.New(instances.Config{})

@@ -223,7 +223,7 @@ func (i *Instance) Shutdown() {
 // with hooks.ErrInHook; not so from one of NIC_EVENTS: that it does not wait for, and the events behind are lost, which else
 // are delivered before it returns.
 func (i *Instance) Close() error {
-	if insideHook() {
+	if InHook() {
 		return opError("close instance", i.name, hooks.ErrInHook)
 	}
 	i.mu.Lock()

@@ -272,7 +272,7 @@ func lastAddr4(p netip.Prefix) netip.Addr {
 // bound to its addresses as RemoveAddress does, closes the device and returns when its goroutines have ended. From
 // inside a hook, which it would wait for, it is refused with hooks.ErrInHook; not so from one of NIC_EVENTS.
 func (f *Interface) Close() error {
-	if insideHook() {
+	if InHook() {
 		return opError("close interface", f.name, hooks.ErrInHook)
 	}
 	var err error

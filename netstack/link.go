@@ -274,7 +274,7 @@ func (f *Interface) ReplaceDevice(dev tun.Device) error {
 	if dev == nil || f.loopback() {
 		return opError("replace device", f.name, fmt.Errorf("%w: the loopback interface has no device, and any other needs one", ErrInvalid))
 	}
-	if insideHook() {
+	if InHook() {
 		return opError("replace device", f.name, hooks.ErrInHook)
 	}
 	f.replacing.Lock()

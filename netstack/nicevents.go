@@ -120,9 +120,9 @@ func (q *nicEvents) countLost() uint64 {
 	return q.lost
 }
 
-// insideHook reports whether the caller was called, however far up, by a hook whose end a Close would wait for: any but those
-// of NIC_EVENTS.
-func insideHook() bool {
+// InHook reports whether the caller was called, however far up, by a hook whose end Instance.Close would wait for, of whatever
+// instance: any but those of NIC_EVENTS.
+func InHook() bool {
 	return calledBy("/hooknet/hooks.(*Visitor[...]).run") && !insideNICEvent()
 }
 
