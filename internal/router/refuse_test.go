@@ -9,12 +9,14 @@ import (
 	"io/fs"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/hooknet/hooknet/integration/testbed"
 	"github.com/hooknet/hooknet/internal/config"
 	"github.com/hooknet/hooknet/internal/hostnet"
 	"github.com/hooknet/hooknet/internal/hostnet/hostnettest"
@@ -233,6 +235,18 @@ func TestRoutesOfOtherMetrics(t *testing.T) {
 			t.Fatalf("ip %s: %v\n%s", args, err, out)
 		}
 	}
+	// The kernel makes a route for IPv6 multicast when it has heard of the carrier, which is later.
+	testbed.Eventually(t, func() string {
+		routes := take(t, red).Routes
+		for _, device := range []string{"other", "uplink"} {
+			if !slices.ContainsFunc(routes, func(route string) bool {
+				return strings.Contains(route, " ff00000000000000") && strings.HasSuffix(route, " "+device)
+			}) {
+				return "no route for multicast by " + device
+			}
+		}
+		return ""
+	})
 	before := take(t, red, blue)
 	r := open(t, parse(t, between, red, blue), router.Config{})
 	red.ping("10.0.2.2")
