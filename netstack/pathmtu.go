@@ -170,7 +170,7 @@ func supplyMTU(m []byte) {
 	}
 }
 
-// believeTooBig decides about a message that a packet of ours was too big. It returns false for an MTU that no link has:
+// believeTooBig decides about a message that a packet of ours was too big. It returns false for an MTU that hardly a link has:
 // gVisor would believe them all, down to a segment size of 1. RFC 8201 section 4: below 1280 is to be ignored. What it tells
 // of the path is noted if the packet may be one that we sent.
 //
