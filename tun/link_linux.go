@@ -234,22 +234,21 @@ func linkStateOf(m syscall.NetlinkMessage) (LinkState, bool) {
 	return s, true
 }
 
+// followTries is how often the watcher looks for a device that is renamed or moved on just
+// when it has been found.
+const followTries = 100
+
 // follow finds out where the device went, and opens a socket there.
 func (w *linkWatcher) follow() error {
 	w.asked = false
-	if isGone(w.device) {
-		return ErrGone
-	}
-	namespace, err := w.namespace()
-	if err != nil {
-		return w.lost(err)
-	}
-	defer func() { _ = unix.Close(namespace) }()
 	var socket *os.File
-	err = inNamespace(namespace, func() (err error) {
-		socket, w.index, err = openLinkSocket(w.device)
-		return err
-	})
+	err := error(unix.ENODEV)
+	for n := 0; errors.Is(err, unix.ENODEV) && n < followTries; n++ {
+		if isGone(w.device) {
+			return ErrGone
+		}
+		socket, err = w.openThere()
+	}
 	if err != nil {
 		return w.lost(err)
 	}
@@ -262,6 +261,21 @@ func (w *linkWatcher) follow() error {
 	_ = w.socket.Close()
 	w.socket = socket
 	return nil
+}
+
+// openThere opens a socket in the namespace that the device is in. The error is ENODEV if it
+// is not there, or not by that name, any more.
+func (w *linkWatcher) openThere() (socket *os.File, err error) {
+	namespace, err := w.namespace()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = unix.Close(namespace) }()
+	err = inNamespace(namespace, func() (err error) {
+		socket, w.index, err = openLinkSocket(w.device)
+		return err
+	})
+	return socket, err
 }
 
 // lost says that the device could not be followed.

@@ -171,6 +171,49 @@ func TestLinkWatcherMoved(t *testing.T) {
 	}
 }
 
+// Whoever moves a device may rename it where it arrives, before the watcher has found it there.
+func TestLinkWatcherMovedAndRenamed(t *testing.T) {
+	here, there := hostnettest.Namespace(t), hostnettest.Namespace(t)
+	dev := openIn(t, here, tun.Config{Name: deviceName})
+	w := watchDevice(t, dev)
+	if err := here.SetUp(deviceName, true); err != nil {
+		t.Fatal(err)
+	}
+	w.until("up", up)
+	for range 20 {
+		stop, stopped := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(stopped)
+			for {
+				_ = there.RenameLink(deviceName, "other") // it may not be there yet
+				_ = there.RenameLink("other", deviceName)
+				select {
+				case <-stop:
+					return
+				default:
+				}
+			}
+		}()
+		if err := here.MoveLink(deviceName, there); err != nil {
+			t.Fatal(err)
+		}
+		for deadline := time.Now().Add(5 * time.Second); ; { // at times it is called otherwise
+			err := there.SetUp(deviceName, true)
+			if err == nil {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatal(err)
+			}
+		}
+		w.until("down on its way", down)
+		w.until("up again", up)
+		close(stop)
+		<-stopped
+		here, there = there, here
+	}
+}
+
 // Close may come while the watcher follows.
 func TestLinkWatcherCloseWhileMoved(t *testing.T) {
 	here, there := hostnettest.Namespace(t), hostnettest.Namespace(t)
