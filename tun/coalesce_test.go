@@ -137,6 +137,19 @@ func sumOf(b []byte) uint16 {
 	return uint16(sum)
 }
 
+// The sum of a header is rarely so large that it carries twice.
+func TestFoldSum(t *testing.T) {
+	for _, sum := range []uint32{0, 1, 0xffff, 0x10000, 0x1fffe, 0x1ffff, 0xfffff, 0x12ffff, 0xffff0000, 0xffffffff} {
+		want := sum
+		for want > 0xffff {
+			want = want>>16 + want&0xffff
+		}
+		if got := foldSum(sum); uint32(got) != want {
+			t.Errorf("foldSum(%#x) = %#x, want %#x", sum, got, want)
+		}
+	}
+}
+
 // packet returns the packet parsed, with its checksum in the state asked for.
 func (s sample) packet(t require) *packet.Packet {
 	b := s.bytes()
