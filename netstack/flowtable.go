@@ -194,8 +194,7 @@ func (s *flowShard) add(row *tcpRow, sender uint8, c *TCPContext) *flow {
 		e := &f.ends[k]
 		e.Local, e.Remote = row.key.end(k), row.key.end(1-k)
 		e.MidStream = c.Flags&(TCPSyn|TCPAck) != TCPSyn
-		to := s.table.inst.fib.lookup(e.Local.Addr())
-		e.Terminated = to != nil && to.kind == hopLocal
+		e.Terminated = s.table.inst.fib.lookup(e.Local.Addr()).local()
 	}
 	f.refused = !s.createData(f)
 	s.insert(f, key)

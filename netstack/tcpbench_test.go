@@ -107,30 +107,11 @@ func TestShowDoesNotAllocate(t *testing.T) {
 	for _, flows := range []int{1, 100} {
 		r := newTCPBench(t, 0, 1400, flows)
 		r.load(t, "count")
-		w := r.inst.newWorker(0)
-		w.keep = batchSize
-		carry := func() {
-			for range 30 {
-				r.gen.left = batchSize
-				w.refill()
-				n, err := r.gen.Read(0, w.batch[:])
-				if err != nil {
-					t.Fatal(err)
-				}
-				for k, p := range w.batch[:n] {
-					w.batch[k] = nil
-					w.ingress(r.from, p)
-				}
-				w.flush()
-			}
-		}
-		carry()
-		if allocs := testing.AllocsPerRun(10, carry); allocs != 0 {
+		if allocs := r.allocations(t, 10, 30); allocs != 0 {
 			t.Errorf("%d flows: %v allocations for %d segments", flows, allocs, 30*batchSize)
 		}
 		if got := r.inst.tcp.n.made.Load(); got != uint64(flows) {
 			t.Errorf("%d flows made, want %d", got, flows)
 		}
-		w.releaseAll()
 	}
 }
