@@ -349,3 +349,30 @@ func TestRecordAsksForTheTime(t *testing.T) {
 		checkValid(t, p.Bytes())
 	}
 }
+
+// Found by TestScribbled: what the next router will find wrong, the packet says as soon as it is so, not when it is next parsed.
+func TestRecordLeavesAProblem(t *testing.T) {
+	for name, c := range map[string]struct {
+		options []byte
+		pointer int // of the problem; 0: none
+	}{
+		"a byte of room is left":      {[]byte{7, 8, 4, 0, 0, 0, 0, 0}, 22},
+		"full":                        {[]byte{7, 7, 4, 0, 0, 0, 0, 0}, 0},
+		"the last overflow":           {[]byte{68, 8, 9, 14 << 4, 9, 9, 9, 9}, 23},
+		"the last but one":            {[]byte{68, 8, 9, 13 << 4, 9, 9, 9, 9}, 0},
+		"half an entry of timestamps": {[]byte{68, 10, 5, 0, 0, 0, 0, 0, 0, 0, 0, 0}, 22},
+	} {
+		p := parse(t, optioned(t, c.options...), packet.Offload{})
+		if p.Problem() != packet.ProblemNone {
+			t.Fatalf("%s: %v before", name, p.Problem())
+		}
+		p.Record(netip.MustParseAddr("192.0.2.1"), func() uint32 { return 1 }, func(netip.Addr) bool { return false })
+		if got := p.Problem() != packet.ProblemNone; got != (c.pointer != 0) || got && int(p.ProblemPointer()) != c.pointer {
+			t.Errorf("%s: problem %v at %d, want it at %d", name, p.Problem(), p.ProblemPointer(), c.pointer)
+		}
+		was, at := p.Problem(), p.ProblemPointer()
+		if reason := p.Parse(); reason != hooks.ReasonNone || p.Problem() != was || p.ProblemPointer() != at {
+			t.Errorf("%s: parsed again: %s, problem %v at %d", name, packet.ReasonName(reason), p.Problem(), p.ProblemPointer())
+		}
+	}
+}

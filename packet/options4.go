@@ -138,7 +138,9 @@ func countsOverflow(o []byte) bool {
 //
 // It is the forwarder's own edit, keeps the header checksum right and does not
 // mark the packet edited. A packet without these options stays as it is. One
-// with a [Packet.Problem] must not be passed on and must not come here.
+// with a [Packet.Problem] must not be passed on and must not come here. It may
+// have one afterwards: what the next router will find wrong, as an overflow
+// that cannot be counted any more.
 func (p *Packet) Record(address netip.Addr, now func() uint32, own func(netip.Addr) bool) {
 	p.check()
 	if p.family != Inet {
@@ -154,6 +156,7 @@ func (p *Packet) Record(address netip.Addr, now func() uint32, own func(netip.Ad
 	if changed {
 		header[10], header[11] = 0, 0
 		binary.BigEndian.PutUint16(header[10:], ^checksum.Checksum(header, 0))
+		p.parseOptions4(header)
 	}
 }
 
