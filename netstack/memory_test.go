@@ -40,6 +40,32 @@ func datagram4(src, dst netip.Addr, id uint16, fragment uint16, length int) []by
 	return b
 }
 
+// A packet whose buffer is of its size is not copied on its way through a queue, one in a big buffer is.
+func TestQueueCopiesWhatIsOversized(t *testing.T) {
+	inst, _ := newTable(t)
+	carried := make(chan *packet.Packet, 1)
+	q := newQueue(inst, packet.ReasonHostQueueFull, func(w *worker, e queued) {
+		carried <- e.packet
+		w.finish(e.packet)
+	})
+	defer q.close()
+	for name, test := range map[string]struct {
+		room   int
+		copied bool
+	}{"small": {1500, false}, "big": {packet.MaxLen, true}} {
+		p := packet.Get(test.room)
+		if err := p.Fill(datagram4(destination4(1), destination4(2), 0, 0, 1000)); err != nil {
+			t.Fatal(err)
+		}
+		if err := q.put(queued{packet: p}); err != nil {
+			t.Fatal(err)
+		}
+		if copied := <-carried != p; copied != test.copied {
+			t.Errorf("%s: copied %v, want %v", name, copied, test.copied)
+		}
+	}
+}
+
 // What waits in a queue takes 16 MB at most, whatever buffers it came in: those of devices' readers have 72 KiB each. Short
 // packets wait in buffers of their size, as many as there are places.
 func TestQueueMemoryIsBounded(t *testing.T) {

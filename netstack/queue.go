@@ -18,9 +18,6 @@ const (
 	queueBytes   = 16 << 20 // buffers count, not what is in them
 )
 
-// shortPacket is the length from which a packet needs more than the small buffer of packet.Get.
-const shortPacket = 2<<10 - packet.Headroom
-
 // A queued packet waits to be carried on.
 type queued struct {
 	packet *packet.Packet
@@ -66,8 +63,7 @@ func (q *queue) setBudget(limit int) {
 // put adds a packet and takes it over, also on an error, which is ErrQueueFull (with ErrBudget, if a budget was set) or
 // ErrClosed: then it counts as dropped. put does not block.
 func (q *queue) put(e queued) error {
-	// What a device has read is in a buffer for the longest packet.
-	if p := e.packet; p.Len() <= shortPacket && p.Room() > shortPacket {
+	if p := e.packet; p.Oversized() { // as what a device has read
 		e.packet = p.Clone()
 		p.Release()
 	}

@@ -135,6 +135,14 @@ func (p *Packet) Room() int {
 	return len(p.buf) - Headroom
 }
 
+// Oversized reports whether the packet is in a big buffer and would fit into a
+// small one, as after a read that did not know what would come. Who keeps it for
+// a while keeps a [Packet.Clone] in its place.
+func (p *Packet) Oversized() bool {
+	p.check()
+	return len(p.buf) != smallBuffer && len(p.data) <= smallBuffer-Headroom
+}
+
 // Headroom returns how many bytes [Packet.Prepend] can still give.
 func (p *Packet) Headroom() int {
 	p.check()

@@ -33,6 +33,22 @@ func TestGet(t *testing.T) {
 	}
 }
 
+// A packet is oversized if it is in a big buffer without need.
+func TestOversized(t *testing.T) {
+	const small = 36*64 - packet.Headroom
+	for _, c := range []struct {
+		room, length int
+		want         bool
+	}{{0, 0, false}, {small, small, false}, {small + 1, small, true}, {small + 1, small + 1, false}, {packet.MaxLen, 100, true}} {
+		p := packet.Get(c.room)
+		p.SetLen(c.length)
+		if got := p.Oversized(); got != c.want {
+			t.Errorf("room for %d, length %d: %v, want %v", c.room, c.length, got, c.want)
+		}
+		p.Release()
+	}
+}
+
 // TestGetIsEmpty: nothing of a packet's former life is left.
 func TestGetIsEmpty(t *testing.T) {
 	for range 100 {
