@@ -78,6 +78,7 @@ func newBenchRouterCommand(env environment) *cobra.Command {
 	flags.StringSliceVar(&o.Paths, "paths", nil, "only these `PATHS`, separated by commas")
 	flags.StringSliceVar(&o.Tests, "tests", nil, "only these `TESTS`, separated by commas")
 	flags.IntVar(&o.PacketRate, "udp-rate", 20_000, "UDP `PACKETS` offered a second")
+	flags.StringVar(&o.Congestion, "congestion", "cubic", "congestion control `NAME` of TCP")
 	flags.Uint64Var(&o.Seed, "seed", 0, "of the order of the paths in a round (0: another one\nevery time)")
 	flags.BoolVar(&o.asJSON, "json", false, "print the report as one JSON object")
 	flags.StringVar(&o.svg, "svg", "", "draw the throughput of TCP into this `FILE`, too")

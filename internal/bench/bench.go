@@ -24,6 +24,8 @@ type Config struct {
 	Paths, Tests []string
 	// PacketRate is how many UDP packets are offered a second. Default: 20,000.
 	PacketRate int
+	// Congestion is the congestion control of TCP, by its name in Linux. Default: cubic, whatever the machine's own is.
+	Congestion string
 	// Seed decides the order in which the paths are measured. Default: another one every time.
 	Seed uint64
 
@@ -66,6 +68,9 @@ func newPlan(cfg Config) (*plan, error) {
 	}
 	if p.Duration < 10*time.Millisecond {
 		return nil, fmt.Errorf("measurements of %v: expected at least 10ms", p.Duration)
+	}
+	if p.Congestion == "" {
+		p.Congestion = "cubic"
 	}
 	if p.Seed == 0 {
 		p.Seed = 1 + rand.Uint64N(1e9) // short enough to be typed
@@ -199,13 +204,13 @@ func (p *plan) run(ctx context.Context, networks map[string]*network) (results, 
 func (p *plan) measure(ctx context.Context, n *network, t *Test) (map[string]float64, error) {
 	switch t.kind {
 	case tcpTest:
-		return n.measureTCP(ctx, t.streams, p.Duration)
+		return n.measureTCP(ctx, p.Congestion, t.streams, p.Duration)
 	case udpTest:
 		return n.measureUDP(ctx, t.payload, p.PacketRate, p.Duration)
 	case pingTest:
 		return n.measurePing(ctx, p.Duration)
 	default:
-		return n.measureLoadedPing(ctx, p.Duration)
+		return n.measureLoadedPing(ctx, p.Congestion, p.Duration)
 	}
 }
 

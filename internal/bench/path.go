@@ -28,6 +28,7 @@ type router struct {
 	offload bool // the virtio-net header with all that goes with it
 	tuned   bool // gVisor's link endpoint: what makes it faster, not the defaults
 	several bool // a queue for each processor, as far as that helps
+	ertt    bool // the round-trip times of all flows are measured
 }
 
 type routerKind uint8
@@ -50,6 +51,7 @@ const (
 	tunedPath   = "gvisor-tuned"
 	hooknetPath = "hooknet"
 	nogsoPath   = "hooknet-nogso"
+	erttPath    = "hooknet-ertt"
 	severalPath = "hooknet-mq"
 )
 
@@ -62,6 +64,7 @@ var paths = []Path{
 	{Name: "hooknet-0", What: "no hooks", router: router{kind: hooknetRouter, offload: true}},
 	{Name: hooknetPath, What: "a no-op hook on each of three events", router: router{kind: hooknetRouter, hooks: 1, offload: true}},
 	{Name: "hooknet-8", What: "eight no-op hooks on each of three events", router: router{kind: hooknetRouter, hooks: 8, offload: true}},
+	{Name: erttPath, What: "as hooknet, with the round-trip times of all flows", router: router{kind: hooknetRouter, hooks: 1, offload: true, ertt: true}},
 	{Name: nogsoPath, What: "as hooknet, no offload", router: router{kind: hooknetRouter, hooks: 1}},
 	{
 		Name: severalPath, What: "as hooknet, several queues",

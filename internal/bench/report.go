@@ -21,7 +21,9 @@ type Report struct {
 	Seconds  float64 `json:"seconds"`          // all of it
 	Seed     uint64  `json:"seed"`             // of the order of the paths
 	MTU      int     `json:"mtu"`
-	Machine  Machine `json:"machine"`
+	// Congestion is the congestion control of TCP.
+	Congestion string  `json:"congestion"`
+	Machine    Machine `json:"machine"`
 
 	Paths []Path       `json:"paths"`
 	Tests []TestResult `json:"tests"`
@@ -59,6 +61,7 @@ type Machine struct {
 var headlines = [][2]string{
 	{hooknetPath, splicePath},
 	{severalPath, splicePath},
+	{erttPath, hooknetPath},
 	{hooknetPath, gvisorPath},
 	{hooknetPath, tunedPath},
 	{nogsoPath, tunedPath},
@@ -82,6 +85,7 @@ func (p *plan) report(all results) *Report {
 		Duration:   p.Duration.Seconds(),
 		Seed:       p.Seed,
 		MTU:        mtu,
+		Congestion: p.Congestion,
 		Paths:      p.paths,
 	}
 	for i := range p.tests {

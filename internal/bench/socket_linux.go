@@ -5,8 +5,10 @@ package bench
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"os"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -42,6 +44,19 @@ func (s socket) setTimeout(d time.Duration) error {
 	return errors.Join(
 		os.NewSyscallError("setsockopt SO_RCVTIMEO", unix.SetsockoptTimeval(s.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &t)),
 		os.NewSyscallError("setsockopt SO_SNDTIMEO", unix.SetsockoptTimeval(s.fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &t)))
+}
+
+// setCongestion sets the congestion control of a TCP socket. The machine's own may be one that paces what it sends by timers,
+// such as bbr, and then it is the timers that are measured.
+func (s socket) setCongestion(name string) error {
+	err := unix.SetsockoptString(s.fd, unix.IPPROTO_TCP, unix.TCP_CONGESTION, name)
+	if err == nil {
+		return nil
+	}
+	const known = "/proc/sys/net/ipv4/tcp_available_congestion_control"
+	names, _ := os.ReadFile(known)
+	return fmt.Errorf("congestion control %q: %w: expected one of %s, as in %s", name,
+		os.NewSyscallError("setsockopt TCP_CONGESTION", err), strings.Join(strings.Fields(string(names)), ", "), known)
 }
 
 func (s socket) close() error { return os.NewSyscallError("close", unix.Close(s.fd)) }

@@ -41,15 +41,16 @@ func pairedRatio(a, b []float64) float64 {
 	return quantile(ratios, 0.5)
 }
 
-// A void rule says how fast a baseline has to be for a comparison with it to mean anything.
+// A void rule says how fast a baseline has to be for a comparison with it to mean anything: about four fifths of what it
+// is when all is well and TCP is not paced (docs/adr/0008-bench-chooses-congestion-control.md).
 type voidRule struct {
 	ratio string
 	least float64
 }
 
 var voidRules = []voidRule{
-	{splicePath + "/" + kernelPath, 0.45},
-	{gvisorPath + "/" + kernelPath, 0.02},
+	{splicePath + "/" + kernelPath, 0.30},
+	{gvisorPath + "/" + kernelPath, 0.008},
 }
 
 // judge says by which rule a run is void, if by any, and which rules could not be applied.

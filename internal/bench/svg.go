@@ -57,8 +57,8 @@ func (r *Report) WriteSVG(w io.Writer) error {
 	p.put(`<title id="title">TCP throughput through a router, by path</title>`)
 	p.put(`<rect width="100%%" height="100%%" fill="#ffffff"/>`)
 	p.put(`<text x="%d" y="36" font-size="20" font-weight="600">TCP through a router, by path</text>`, svgMargin)
-	note := fmt.Sprintf("payload that arrives, IPv4, MTU %d, medians of %s of %v, lines from first to third quartile",
-		r.MTU, terminal.Count(r.Rounds, "round"), toDuration(r.Duration))
+	note := fmt.Sprintf("payload that arrives, IPv4, MTU %d, TCP %s, medians of %s of %v, lines from first to third quartile",
+		r.MTU, r.Congestion, terminal.Count(r.Rounds, "round"), toDuration(r.Duration))
 	p.put(`<text x="%d" y="56" font-size="12" fill="#52606d">%s</text>`, svgMargin, html.EscapeString(note))
 	where := fmt.Sprintf("%s, %s; %s; %s", r.Machine.Processor, terminal.Count(r.Machine.Processors, "processor"), r.Machine.System, r.Machine.Go)
 	if r.Void != "" {

@@ -38,8 +38,8 @@ func (t *text) wrapped(sgr, s string) {
 // heading says what was measured, and where.
 func (t *text) heading(r *Report) {
 	m := &r.Machine
-	t.Line("%s  %s of %v, IPv4, MTU %d",
-		t.Paint(terminal.Bold, "hooknet bench router"), terminal.Count(r.Rounds, "round"), toDuration(r.Duration), r.MTU)
+	t.Line("%s  %s of %v, IPv4, MTU %d, TCP %s", t.Paint(terminal.Bold, "hooknet bench router"),
+		terminal.Count(r.Rounds, "round"), toDuration(r.Duration), r.MTU, r.Congestion)
 	t.wrapped(terminal.Dim, fmt.Sprintf("%s, %s; %s; %s; load %.1f before the start",
 		m.Processor, terminal.Count(m.Processors, "processor"), m.System, m.Go, m.Load))
 }

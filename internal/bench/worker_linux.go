@@ -16,6 +16,7 @@ import (
 	"github.com/hooknet/hooknet/internal/baseline"
 	"github.com/hooknet/hooknet/internal/hostnet"
 	"github.com/hooknet/hooknet/netstack"
+	"github.com/hooknet/hooknet/netstack/ertt"
 	"github.com/hooknet/hooknet/packet"
 	"github.com/hooknet/hooknet/tun"
 )
@@ -117,6 +118,11 @@ func runHooknet(ctx context.Context, r *router, ends [2]*hostnet.Namespace, read
 			if _, err := instance.Register(packet.Inet, event, hook); err != nil {
 				return err
 			}
+		}
+	}
+	if r.ertt {
+		if _, err := instance.Helpers().Load(ertt.Helper(ertt.Config{})); err != nil {
+			return err
 		}
 	}
 	if err := ready(); err != nil {
