@@ -90,7 +90,9 @@ func (w *worker) physicalIn(in *Interface, p *packet.Packet) {
 			return
 		}
 	}
-	w.observe(p, packet.Inbound, in)
+	if v := w.observer(p); v.Active() {
+		v.Run(packet.Observe(p, packet.Inbound, in.index, w.inst.id))
+	}
 	w.route(in, p)
 }
 

@@ -70,7 +70,9 @@ func (w *worker) physicalOut(p *packet.Packet, to *hop) {
 			return
 		}
 	}
-	w.observe(p, packet.Outbound, to.iface)
+	if v := w.observer(p); v.Active() {
+		v.Run(packet.Observe(p, packet.Outbound, to.iface.index, w.inst.id))
+	}
 	w.send(p, to.iface)
 }
 
@@ -149,7 +151,9 @@ func (w *worker) loopbackOut(p *packet.Packet, to *hop) {
 			return
 		}
 	}
-	w.observe(p, packet.Local, to.iface)
+	if v := w.observer(p); v.Active() {
+		v.Run(packet.Observe(p, packet.Local, to.iface.index, w.inst.id))
+	}
 	if w.showsTCP() {
 		w.show(toLocal, p)
 	}

@@ -137,6 +137,11 @@ func (v *visitors) visitor(p *packet.Packet, e packet.Event) *hooks.Visitor[*pac
 	return &v.packet[p.Family()-packet.Inet][e-packet.PhysicalIn]
 }
 
+// observer returns the way into OBSERVING of a packet's family.
+func (v *visitors) observer(p *packet.Packet) *hooks.Visitor[packet.Observation] {
+	return &v.observing[p.Family()-packet.Inet]
+}
+
 // leave ends all visits.
 func (v *visitors) leave() {
 	for f := range v.packet {
@@ -144,12 +149,5 @@ func (v *visitors) leave() {
 			v.packet[f][e].Leave()
 		}
 		v.observing[f].Leave()
-	}
-}
-
-// observe shows a packet to the hooks of OBSERVING.
-func (w *worker) observe(p *packet.Packet, d packet.Direction, iface *Interface) {
-	if v := &w.visitors.observing[p.Family()-packet.Inet]; v.Active() {
-		v.Run(packet.Observe(p, d, iface.index, w.inst.id))
 	}
 }

@@ -163,13 +163,7 @@ func (w *worker) drop(p *packet.Packet, reason hooks.Reason) {
 func (w *worker) run(v *hooks.Visitor[*packet.Context], event packet.Event, p *packet.Packet, in, out uint32, flags packet.Flags) bool {
 	c := &w.ctx
 	c.Packet, c.In, c.Out, c.Flags, c.Family, c.Event = p, in, out, flags, p.Family(), event
-	var verdict hooks.Verdict
-	if w.origin == nil {
-		verdict = v.Run(c)
-	} else {
-		verdict = v.RunExcept(c, w.origin)
-	}
-	if verdict != hooks.Accept {
+	if verdict := v.RunExcept(c, w.origin); verdict != hooks.Accept {
 		w.refused(p, verdict, event)
 		return false
 	}
