@@ -147,27 +147,28 @@ func (v *Visitor[C]) run(c C, origin *Handle) (verdict Verdict) {
 	}
 	v.runs++
 
-	at, returned := 0, false // hook number at is being called
+	at := 0 // the number of the hook that is being called, -1 behind the last
 	defer func() {
-		if !returned {
+		if at >= 0 {
 			verdict = v.broken(at, recover(), c)
 		}
 	}()
 	if ch.observer != nil || origin != nil {
 		verdict = v.event.runSpecial(ch, &at, c, origin)
-		returned = true
-		verdict = v.ended(at, verdict)
+		last := at
+		at = -1
+		verdict = v.ended(last, verdict)
 		v.event.probe(ch, Probe[C]{Point: ProbeRunEnd, Verdict: verdict, Context: c})
 		return verdict
 	}
 	for i, call := range ch.calls {
 		at = i
 		if verdict = call(c); verdict != Accept {
-			returned = true
-			return v.ended(at, verdict)
+			at = -1
+			return v.ended(i, verdict)
 		}
 	}
-	returned = true
+	at = -1
 	return Accept
 }
 
