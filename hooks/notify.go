@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+
+	"github.com/hooknet/hooknet/internal/inside"
 )
 
 // A Command says what a notification is about.
@@ -284,10 +286,9 @@ func (s *Stack) deliverOne() {
 	next.call()
 }
 
-// call calls the callback and survives its panic. InHook looks for its
-// name.
-//
-//go:noinline
+func init() { inside.Mark(inside.Callback, delivery.call) }
+
+// call calls the callback and survives its panic.
 func (d delivery) call() {
 	defer func() {
 		if p := recover(); p != nil {

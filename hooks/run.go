@@ -3,6 +3,8 @@
 
 package hooks
 
+import "github.com/hooknet/hooknet/internal/inside"
+
 // hooked is the bit of Event.interested that says that there are hooks at all.
 const hooked Flags = 1 << 31
 
@@ -134,7 +136,9 @@ func (v *Visitor[C]) leave() {
 	}
 }
 
-// run calls the hooks. InHook looks for its name.
+func init() { inside.Mark(inside.Hook, (*Visitor[struct{}]).run) }
+
+// run calls the hooks.
 //
 //go:noinline
 func (v *Visitor[C]) run(c C, origin *Handle) (verdict Verdict) {
@@ -254,3 +258,10 @@ func (e *event) left() {
 	defer e.family.stack.mu.Unlock()
 	e.fold()
 }
+
+// InHook reports whether the caller was called, however far up, by a hook
+// or callback of this package, of whatever event or stack, or by a helper's
+// functions that make and free its data on an object: where nobody may wait for
+// hooks. It looks at the caller's stack, which takes some microseconds and costs
+// the run path nothing.
+func InHook() bool { return inside.Places()&(inside.Hook|inside.Callback) != 0 }

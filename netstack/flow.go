@@ -10,6 +10,7 @@ import (
 
 	"github.com/hooknet/hooknet/hooks"
 	"github.com/hooknet/hooknet/hooks/khelp"
+	"github.com/hooknet/hooknet/internal/inside"
 )
 
 // A FlowEnd is one of the two endpoints of a TCP connection that passes the instance, as its segments tell: the object of the
@@ -262,5 +263,5 @@ func (t *flowTable) flush() {
 	}
 }
 
-// holdsFlows reports whether the caller was called, however far up, by a shard, which holds its lock.
-func holdsFlows() bool { return calledBy("/netstack.(*flowShard).") }
+// holdsFlows reports whether the caller was called, however far up, with a shard's lock held.
+func holdsFlows() bool { return inside.Places()&inside.Flows != 0 }

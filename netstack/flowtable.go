@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/hooknet/hooknet/hooks/khelp"
+	"github.com/hooknet/hooknet/internal/inside"
 )
 
 const (
@@ -48,6 +49,11 @@ type flowTable struct {
 	secret [4]uint64 // of the hash
 	shift  int       // leaves the number of the shard of a hash
 	shards []flowShard
+}
+
+// Those who lock a shard.
+func init() {
+	inside.Mark(inside.Flows, (*flowShard).visit, (*flowShard).sweep, (*flowShard).flush, (*flowShard).each)
 }
 
 // A flowShard is a part of the table: records in a hash table with chains, and in lists.

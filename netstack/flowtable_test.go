@@ -332,6 +332,44 @@ func TestRefusedFlow(t *testing.T) {
 	}
 }
 
+// Whatever locks a shard is found by those that it calls, and nothing else is.
+func TestHoldsFlows(t *testing.T) {
+	b := newTableBench(t, 8, nil) // one shard
+	defer b.close(t)
+	var held []bool
+	note := func() { held = append(held, holdsFlows()) }
+	if _, err := b.inst.Helpers().Load(khelp.Config{Name: "note", Classes: khelp.TCP, Data: khelp.DataOf[int]{
+		New:  func(*int) error { note(); return nil },
+		Free: func(*int) { note() },
+	}}); err != nil {
+		t.Fatal(err)
+	}
+	client, server := flowID{1, 1000}.ends()
+	begin := func() { b.show(client, server, TCPAck, 1, 1) }
+	shard := &b.inst.tcp.flows(b.inst).shards[0]
+	for _, step := range []struct {
+		what  string
+		do    func()
+		calls int
+	}{
+		{"visit, a new flow", begin, 2},
+		{"each", func() { shard.each(func(*flow) { note() }) }, 1},
+		{"visit, a flow that expires and a new one", func() { b.now += flowIdle; begin() }, 4},
+		{"sweep", func() { b.now += flowIdle; shard.sweep(b.now) }, 2},
+		{"another new flow", begin, 2},
+		{"flush", shard.flush, 2},
+	} {
+		held = nil
+		step.do()
+		if want := slices.Repeat([]bool{true}, step.calls); !slices.Equal(held, want) {
+			t.Errorf("%s: got %v, want %v", step.what, held, want)
+		}
+		if holdsFlows() {
+			t.Errorf("after %s: true", step.what)
+		}
+	}
+}
+
 // 100,000 flows take the memory that the table's comment states, and a burst of as many more takes no more.
 func TestFlowMemory(t *testing.T) {
 	if invariant.Enabled {

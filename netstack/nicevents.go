@@ -5,12 +5,11 @@ package netstack
 
 import (
 	"fmt"
-	"runtime"
 	"slices"
-	"strings"
 	"sync"
 
 	"github.com/hooknet/hooknet/hooks"
+	"github.com/hooknet/hooknet/internal/inside"
 	"github.com/hooknet/hooknet/packet"
 )
 
@@ -75,6 +74,8 @@ func (q *nicEvents) post(e packet.NICEvent) error {
 	return nil
 }
 
+func init() { inside.Mark(inside.NICEvent, (*nicEvents).run) }
+
 // run calls the hooks for one event after the other until there are no more.
 func (q *nicEvents) run() {
 	ended := false
@@ -122,33 +123,10 @@ func (q *nicEvents) countLost() uint64 {
 
 // InHook reports whether the caller was called, however far up, by a hook whose end Instance.Close would wait for, of whatever
 // instance: any but those of NIC_EVENTS.
-func InHook() bool {
-	return calledBy("/hooknet/hooks.(*Visitor[...]).run") && !insideNICEvent()
-}
+func InHook() bool { return inside.Places()&(inside.Hook|inside.NICEvent) == inside.Hook }
 
 // insideNICEvent reports whether the caller was called, however far up, by a hook of NIC_EVENTS, of whatever instance.
-func insideNICEvent() bool { return calledBy("/netstack.(*nicEvents).run") }
-
-// calledBy reports whether a function whose name has this part is among the caller's callers. Go has no name for a
-// goroutine, so it looks at its stack.
-func calledBy(part string) bool {
-	buf := make([]uintptr, 64)
-	n := runtime.Callers(1, buf)
-	for n == len(buf) {
-		buf = make([]uintptr, 2*len(buf))
-		n = runtime.Callers(1, buf)
-	}
-	frames := runtime.CallersFrames(buf[:n])
-	for {
-		frame, more := frames.Next()
-		if strings.Contains(frame.Function, part) {
-			return true
-		}
-		if !more {
-			return false
-		}
-	}
-}
+func insideNICEvent() bool { return inside.Places()&inside.NICEvent != 0 }
 
 // PostNICEvent queues a NIC event behind those that are on their way, for the hooks of its family. The instance posts its
 // own; this is for who brings interfaces or events that the instance does not know of, and for tests of modules. Instance

@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/hooknet/hooknet/hooks/hhook"
+	"github.com/hooknet/hooknet/internal/inside"
 )
 
 // Data says what a helper keeps on each object. [DataOf] is the only one.
@@ -133,6 +134,8 @@ func (o *Object) Drop(h *Helper) {
 	h.destroy(data)
 	h.helpers.release([]*Helper{h})
 }
+
+func init() { inside.Mark(inside.Callback, (*Helper).create, (*Helper).destroy) }
 
 // create makes data; a panic is an error.
 func (h *Helper) create() (data any, err error) {

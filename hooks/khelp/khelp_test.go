@@ -325,18 +325,27 @@ func TestHooksAtRunTime(t *testing.T) {
 	wantError(t, h.AddHook(more), khelp.ErrNotFound)
 }
 
+// Nobody waits for running hooks inside one, nor in what makes and frees data, which a hook may have called for.
 func TestUnloadInAHookIsRefused(t *testing.T) {
 	b := newBench(t)
 	var h *khelp.Helper
 	calls := 0
-	h = b.load(khelp.Config{Name: "h", Hooks: []hhook.Hook{{Type: hhook.TCP, Func: func(*hhook.Call) {
+	try := func() {
 		calls++
 		wantError(t, h.Unload(), hooks.ErrInHook)
 		wantError(t, h.RemoveHook(hhook.TCP, 0, ""), hooks.ErrInHook)
-	}}}})
+	}
+	h = b.load(khelp.Config{Name: "h", Hooks: []hhook.Hook{{Type: hhook.TCP, Func: func(*hhook.Call) { try() }}}})
+	data := b.load(khelp.Config{Name: "data", Classes: khelp.TCP, Data: khelp.DataOf[count]{
+		New:  func(*count) error { try(); return nil },
+		Free: func(*count) { try() },
+	}})
 	b.point.RunIf(0, nil, nil)
 	b.point.RunIf(0, nil, nil)
 	wantEqual(t, "calls", calls, 2)
+	b.create(&flow{}).Destroy()
+	wantEqual(t, "calls", calls, 4)
+	wantNone(t, data.Unload())
 	wantNone(t, h.Unload())
 }
 

@@ -28,7 +28,7 @@ type Room struct {
 // Groups of rooms and packages that several rows share.
 var (
 	// belowNetstack are the rooms that an instance's data path is built of, the lowest first.
-	belowNetstack = []string{"internal/invariant", "hooks", "hooks/hhook", "hooks/khelp", "packet", "tun"}
+	belowNetstack = []string{"internal/inside", "internal/invariant", "hooks", "hooks/hhook", "hooks/khelp", "packet", "tun"}
 	// belowInstances and embedders are those with netstack, and with instances.
 	belowInstances = with(belowNetstack, "netstack", "netstack/ertt")
 	embedders      = with(belowInstances, "instances")
@@ -45,9 +45,9 @@ func with(rooms []string, more ...string) []string { return slices.Concat(rooms,
 // here, which is where a reviewer looks at it.
 var Rooms = []Room{
 	// The mechanism. Knows no packets.
-	{Path: "hooks", Tests: []string{"github.com/anishathalye/porcupine/..."}, TestRooms: []string{"internal/soaktest"}},
+	{Path: "hooks", Rooms: []string{"internal/inside"}, Tests: []string{"github.com/anishathalye/porcupine/..."}, TestRooms: []string{"internal/soaktest"}},
 	{Path: "hooks/hhook", Rooms: []string{"hooks"}},
-	{Path: "hooks/khelp", Rooms: []string{"hooks", "hooks/hhook"}},
+	{Path: "hooks/khelp", Rooms: []string{"hooks", "hooks/hhook", "internal/inside"}},
 
 	// One parsed packet.
 	{
@@ -124,6 +124,7 @@ var Rooms = []Room{
 		TestRooms: []string{"internal/goldentest", "internal/leaktest"},
 	},
 	{Path: "internal/goldentest", Packages: []string{"github.com/google/go-cmp/..."}},
+	{Path: "internal/inside"},
 	{Path: "internal/invariant"},
 	{Path: "internal/leaktest", Packages: []string{gvisor, "go.uber.org/goleak"}},
 	{Path: "internal/metrics", Rooms: embedders, Packages: []string{"github.com/prometheus/client_golang/..."}},
