@@ -286,7 +286,7 @@ func (s *Stack) deliverOne() {
 	next.call()
 }
 
-func init() { inside.Mark(inside.Callback, delivery.call) }
+func init() { inside.Mark(inside.Notifier, delivery.call) }
 
 // call calls the callback and survives its panic.
 func (d delivery) call() {

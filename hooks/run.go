@@ -264,4 +264,4 @@ func (e *event) left() {
 // functions that make and free its data on an object: where nobody may wait for
 // hooks. It looks at the caller's stack, which takes some microseconds and costs
 // the run path nothing.
-func InHook() bool { return inside.Places()&(inside.Hook|inside.Callback) != 0 }
+func InHook() bool { return inside.Places()&(inside.Hook|inside.Notifier|inside.Helper) != 0 }

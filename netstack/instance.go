@@ -219,9 +219,8 @@ func (i *Instance) Shutdown() {
 
 // Close ends all connections, closes all interfaces and their devices, and returns when every goroutine of the instance
 // has ended. Hooks still registered simply stop being called, kstats are deleted; both are named in the log. Further calls
-// wait for the first. It must not be called from a helper's New or Free. From inside a hook, which it would wait for, it is refused
-// with hooks.ErrInHook; not so from one of NIC_EVENTS: that it does not wait for, and the events behind are lost, which else
-// are delivered before it returns.
+// wait for the first. From inside what it would wait for (InHook) it is refused with hooks.ErrInHook; not so from a hook of
+// NIC_EVENTS: that it does not wait for, and the events behind are lost, which else are delivered before it returns.
 func (i *Instance) Close() error {
 	if InHook() {
 		return opError("close instance", i.name, hooks.ErrInHook)

@@ -121,9 +121,12 @@ func (q *nicEvents) countLost() uint64 {
 	return q.lost
 }
 
-// InHook reports whether the caller was called, however far up, by a hook whose end Instance.Close would wait for, of whatever
-// instance: any but those of NIC_EVENTS.
-func InHook() bool { return inside.Places()&(inside.Hook|inside.NICEvent) == inside.Hook }
+// InHook reports whether the caller was called, however far up, by what Instance.Close would wait for, of whatever instance: by a
+// hook other than those of NIC_EVENTS, by a helper's New or Free, or by EachFlow.
+func InHook() bool {
+	places := inside.Places()
+	return places&(inside.Helper|inside.Flows) != 0 || places&(inside.Hook|inside.NICEvent) == inside.Hook
+}
 
 // insideNICEvent reports whether the caller was called, however far up, by a hook of NIC_EVENTS, of whatever instance.
 func insideNICEvent() bool { return inside.Places()&inside.NICEvent != 0 }

@@ -12,8 +12,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/hooknet/hooknet/hooks"
 	"github.com/hooknet/hooknet/hooks/hhook"
+	"github.com/hooknet/hooknet/hooks/khelp"
 	"github.com/hooknet/hooknet/netstack"
 	"github.com/hooknet/hooknet/packet"
 )
@@ -391,32 +394,47 @@ func TestSocketHookEndsItsGoroutine(t *testing.T) {
 	}
 }
 
-// Whatever would wait for hooks is refused inside one, and does not wait for itself.
+// Whatever would wait for hooks is refused inside one, and does not wait for itself; nor for a function of a helper, whose object is
+// locked meanwhile, or for EachFlow.
 func TestCloseInsideHook(t *testing.T) {
 	r := newRouter(t, netstack.Config{})
-	calls := 0
-	try := func() {
-		dev := newBadDevice()
+	calls := make(map[string]int) // one goroutine after the other
+	try := func(where string) {
 		for name, err := range map[string]error{
 			"Interface.Close, where the packet came from": r.a.Close(), "Interface.Close, where it goes to": r.b.Close(),
-			"ReplaceDevice": r.a.ReplaceDevice(dev), "Instance.Close": r.Close(),
+			"ReplaceDevice": r.a.ReplaceDevice(newBadDevice()), "Instance.Close": r.Close(),
 		} {
 			if !errors.Is(err, hooks.ErrInHook) {
-				t.Errorf("%s: %v, want %v", name, err, hooks.ErrInHook)
+				t.Errorf("%s, %s: %v, want %v", where, name, err, hooks.ErrInHook)
 			}
 		}
-		calls++
+		calls[where]++
 	}
 	register(t, r.Instance, packet.Inet, packet.Forwarding, packet.Hook{Name: "close", Func: func(*packet.Context) hooks.Verdict {
-		try()
+		try("packet")
 		return hooks.Accept
 	}})
-	if _, err := r.Points().AddLookup(hhook.Hook{Type: hhook.TCP, ID: netstack.TCPEstablishedOut, Name: "close", Func: func(*hhook.Call) { try() }}); err != nil {
+	if _, err := r.Helpers().Load(khelp.Config{
+		Name: "close", Classes: khelp.TCP | khelp.Socket,
+		Data:  khelp.DataOf[int]{New: func(*int) error { try("New"); return nil }, Free: func(*int) { try("Free") }},
+		Hooks: []hhook.Hook{{Type: hhook.TCP, ID: netstack.TCPEstablishedOut, Func: func(*hhook.Call) { try("segment") }}},
+	}); err != nil {
 		t.Fatal(err)
 	}
 	r.left.send(segment(t, netip.AddrPortFrom(left4, 1000), netip.AddrPortFrom(right4, 80), "A", 1, 1, 10))
 	r.right.receive()
-	if calls != 2 {
-		t.Errorf("hooks ran %d times, want 2", calls)
+	if err := errors.Join(r.EachFlow(func(_, _ *netstack.FlowEnd) { try("EachFlow") }), r.FlushFlows()); err != nil {
+		t.Fatal(err)
+	}
+	socket, err := r.Dial(t.Context(), "udp", netip.AddrPortFrom(left4, 9).String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := socket.Close(); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]int{"packet": 1, "segment": 1, "EachFlow": 1, "New": 3, "Free": 3} // two ends of the flow, and the socket
+	if diff := cmp.Diff(want, calls); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
 	}
 }

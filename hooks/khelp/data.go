@@ -135,7 +135,7 @@ func (o *Object) Drop(h *Helper) {
 	h.helpers.release([]*Helper{h})
 }
 
-func init() { inside.Mark(inside.Callback, (*Helper).create, (*Helper).destroy) }
+func init() { inside.Mark(inside.Helper, (*Helper).create, (*Helper).destroy) }
 
 // create makes data; a panic is an error.
 func (h *Helper) create() (data any, err error) {

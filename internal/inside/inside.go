@@ -14,7 +14,8 @@ type Place uint8
 // The places.
 const (
 	Hook     Place = 1 << iota // of package hooks, whatever event runs it
-	Callback                   // of a notifier, or a function of a helper that makes or frees its data
+	Notifier                   // of package hooks
+	Helper                     // a function of a helper that makes or frees its data
 	NICEvent                   // the delivery of a NIC event; its hooks are inside Hook too
 	Flows                      // something with a part of a flow table locked
 )
