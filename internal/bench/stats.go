@@ -41,7 +41,7 @@ func pairedRatio(a, b []float64) float64 {
 	return quantile(ratios, 0.5)
 }
 
-// A void rule says how fast a baseline has to be for a comparison with it to mean anything: about four fifths of what it
+// A void rule says how fast a baseline has to be for a comparison with it to mean anything: about three quarters of what it
 // is when all is well and TCP is not paced (docs/adr/0008-bench-chooses-congestion-control.md).
 type voidRule struct {
 	ratio string
