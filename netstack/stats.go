@@ -69,13 +69,13 @@ func (c *counters) publish(n *localCounters) {
 			to.Add(n)
 		}
 	}
+	add(&c.forwarded, n.forwarded) // first, and read last: who sees what became of packets sees that they were forwarded
 	add(&c.received, n.received)
 	add(&c.made, n.made)
 	add(&c.sent, n.sent)
 	add(&c.delivered, n.delivered)
 	add(&c.split, n.split)
 	add(&c.stolen, n.stolen)
-	add(&c.forwarded, n.forwarded)
 	*n = localCounters{}
 }
 
