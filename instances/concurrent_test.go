@@ -72,13 +72,11 @@ func (c *crowd) create() bool {
 
 func (c *crowd) destroy() bool {
 	i, ok := take(c, &c.made)
-	return ok && c.attempt("Destroy "+i.Name(), func() error {
-		err := c.manager.Destroy(i.ID())
-		if err != nil {
-			put(c, &c.made, i)
-		}
-		return err
-	})
+	done := ok && c.attempt("Destroy "+i.Name(), func() error { return c.manager.Destroy(i.ID()) })
+	if ok && !done {
+		put(c, &c.made, i) // not before the attempt is retracted: the next one notes the same
+	}
+	return done
 }
 
 func (c *crowd) register() bool {
@@ -118,13 +116,11 @@ func (c *crowd) register() bool {
 
 func (c *crowd) unregister() bool {
 	r, ok := take(c, &c.registered)
-	return ok && c.attempt("Unregister "+r.Name(), func() error {
-		err := r.Unregister()
-		if err != nil {
-			put(c, &c.registered, r)
-		}
-		return err
-	})
+	done := ok && c.attempt("Unregister "+r.Name(), r.Unregister)
+	if ok && !done {
+		put(c, &c.registered, r)
+	}
+	return done
 }
 
 // attempt does something that fails only if it was begun inside a callback that it would have to wait for; then it has had no
