@@ -157,7 +157,7 @@ func (p *plan) run(ctx context.Context, networks map[string]*network) (results, 
 	for i := range p.paths {
 		path := &p.paths[i]
 		p.Progress("building " + path.Name)
-		n, err := buildNetwork(ctx, path, p.Worker)
+		n, err := buildNetwork(ctx, path, p.Worker, p.Congestion)
 		if err != nil {
 			return nil, fmt.Errorf("path %s: %w", path.Name, err)
 		}
@@ -204,13 +204,13 @@ func (p *plan) run(ctx context.Context, networks map[string]*network) (results, 
 func (p *plan) measure(ctx context.Context, n *network, t *Test) (map[string]float64, error) {
 	switch t.kind {
 	case tcpTest:
-		return n.measureTCP(ctx, p.Congestion, t.streams, p.Duration)
+		return n.measureTCP(ctx, t.streams, p.Duration)
 	case udpTest:
 		return n.measureUDP(ctx, t.payload, p.PacketRate, p.Duration)
 	case pingTest:
 		return n.measurePing(ctx, p.Duration)
 	default:
-		return n.measureLoadedPing(ctx, p.Congestion, p.Duration)
+		return n.measureLoadedPing(ctx, p.Duration)
 	}
 }
 

@@ -18,9 +18,9 @@ var errOther = fmt.Errorf("network namespaces and TUN devices are needed, as Lin
 
 type network struct{}
 
-func buildNetwork(context.Context, *Path, []string) (*network, error) { return nil, errOther }
+func buildNetwork(context.Context, *Path, []string, string) (*network, error) { return nil, errOther }
 
-func (n *network) measureTCP(context.Context, string, int, time.Duration) (map[string]float64, error) {
+func (n *network) measureTCP(context.Context, int, time.Duration) (map[string]float64, error) {
 	return nil, errOther
 }
 
@@ -32,7 +32,7 @@ func (n *network) measurePing(context.Context, time.Duration) (map[string]float6
 	return nil, errOther
 }
 
-func (n *network) measureLoadedPing(context.Context, string, time.Duration) (map[string]float64, error) {
+func (n *network) measureLoadedPing(context.Context, time.Duration) (map[string]float64, error) {
 	return nil, errOther
 }
 

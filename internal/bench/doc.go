@@ -18,7 +18,8 @@
 // a shuffled order, one right after the other, and ratios are taken between figures of the same round: what slows down
 // the machine for a while slows down both sides of a ratio. The routers have processes of their own, so that their
 // processor time is told apart from that of client and server, which are threads of this process in plain blocking system
-// calls. TCP has the congestion control that [Config] says, not the machine's. The lengths of queues, MTU, addresses and kernel TCP/IP are the same for all.
+// calls. The lengths of queues, MTU, addresses and kernel TCP/IP are the same for all; TCP has the congestion control that
+// [Config] says, not the machine's.
 //
 // The baselines (package baseline) are as fast as they honestly can be, but for gvisor: that one is gVisor as it comes, and
 // gvisor-tuned beside it as fast as can be. A run in which the copy loop or gvisor is far slower than it should be, by

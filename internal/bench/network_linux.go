@@ -27,11 +27,12 @@ type network struct {
 	client, server *hostnet.Namespace
 	router         *hostnet.Namespace // of the kernel path only
 	process        *process           // nil on the kernel path
+	congestion     string             // congestion control of TCP from the client
 }
 
 // buildNetwork makes a path, and returns when it carries packets. On an error nothing of it is left.
-func buildNetwork(ctx context.Context, path *Path, worker []string) (_ *network, err error) {
-	n := &network{}
+func buildNetwork(ctx context.Context, path *Path, worker []string, congestion string) (_ *network, err error) {
+	n := &network{congestion: congestion}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, n.close())

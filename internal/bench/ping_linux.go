@@ -124,8 +124,8 @@ func (n *network) measurePing(ctx context.Context, d time.Duration) (_ map[strin
 }
 
 // measureLoadedPing is measurePing while a stream of TCP takes all it can get.
-func (n *network) measureLoadedPing(ctx context.Context, congestion string, d time.Duration) (_ map[string]float64, err error) {
-	l, err := n.startLoad(congestion, 1)
+func (n *network) measureLoadedPing(ctx context.Context, d time.Duration) (_ map[string]float64, err error) {
+	l, err := n.startLoad(1)
 	if err != nil {
 		return nil, err
 	}

@@ -34,8 +34,8 @@ type stream struct {
 	_        [112]byte
 }
 
-// startLoad connects and begins to send, under a congestion control. The load ends with close.
-func (n *network) startLoad(congestion string, streams int) (_ *load, err error) {
+// startLoad connects and begins to send. The load ends with close.
+func (n *network) startLoad(streams int) (_ *load, err error) {
 	l := &load{streams: make([]stream, streams)}
 	listener, err := openSocket(n.server, unix.SOCK_STREAM, 0)
 	if err != nil {
@@ -50,7 +50,7 @@ func (n *network) startLoad(congestion string, streams int) (_ *load, err error)
 		return nil, os.NewSyscallError("listen", err)
 	}
 	for range streams {
-		if err := l.connect(n, congestion, listener, to); err != nil {
+		if err := l.connect(n, listener, to); err != nil {
 			return nil, errors.Join(err, l.close())
 		}
 	}
@@ -64,13 +64,13 @@ func (n *network) startLoad(congestion string, streams int) (_ *load, err error)
 }
 
 // connect adds a connection: the sockets of the client and of the server.
-func (l *load) connect(n *network, congestion string, listener socket, to unix.Sockaddr) error {
+func (l *load) connect(n *network, listener socket, to unix.Sockaddr) error {
 	from, err := openSocket(n.client, unix.SOCK_STREAM, 0)
 	if err != nil {
 		return err
 	}
 	l.sockets = append(l.sockets, from)
-	if err := from.setCongestion(congestion); err != nil {
+	if err := from.setCongestion(n.congestion); err != nil {
 		return err
 	}
 	if err := from.connect(to); err != nil {
@@ -164,8 +164,8 @@ func (l *load) close() error {
 }
 
 // measureTCP measures what arrives of TCP for a while, once it has had time to grow.
-func (n *network) measureTCP(ctx context.Context, congestion string, streams int, d time.Duration) (_ map[string]float64, err error) {
-	l, err := n.startLoad(congestion, streams)
+func (n *network) measureTCP(ctx context.Context, streams int, d time.Duration) (_ map[string]float64, err error) {
+	l, err := n.startLoad(streams)
 	if err != nil {
 		return nil, err
 	}
