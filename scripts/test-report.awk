@@ -3,7 +3,8 @@
 #
 # Reads the output of go test -v. Prints all of it (verbose=1), or a line per package with the output of those that
 # failed. Then names the tests that were skipped and why, and those that took more than limit seconds, which make it
-# fail, and closes with the counts.
+# fail, and closes with the counts. What only the race detector keeps from being judged has to pass without it, in
+# another run: then it was not skipped, else it makes the report fail.
 
 verbose { print; fflush() }
 
@@ -15,7 +16,8 @@ verbose { print; fflush() }
 }
 
 # The results of tests. Those of subtests are indented; only their skips are looked at.
-/^ *--- SKIP: / { skips[++shown] = $3 ": " reason[$3] }
+/^ *--- SKIP: / { skips[++shown] = $3; why[shown] = reason[$3] }
+/^ *--- PASS: / { passes[$3] = 1 }
 /^--- (PASS|FAIL|SKIP): / {
 	if ($2 == "PASS:") passed++
 	if ($2 == "FAIL:") failed++
@@ -49,11 +51,18 @@ verbose { print; fflush() }
 
 END {
 	if (!verbose) printf "%s", held
-	if (shown) print "\nskipped:"
-	for (i = 1; i <= shown; i++) print "  " skips[i]
+	for (i = 1; i <= shown; i++) {
+		test = skips[i]
+		line = "  " test ": " why[i] "\n"
+		if (why[i] !~ /race/) left = left line
+		else if (!(test in passes)) unjudged = unjudged line
+		else if (test !~ /\//) skipped--
+	}
+	if (left) printf "\nskipped:\n%s", left
+	if (unjudged) printf "\nnever run without the race detector (scripts/test.sh chooses by name):\n%s", unjudged
 	if (slows) print "\nlonger than " limit " s (make it a soak test, or shorter):"
 	for (i = 1; i <= slows; i++) print "  " slow[i]
 	printf "\n%d passed, %d failed, %d skipped\n", passed, failed, skipped
 	if (broken && !failed) print "a package failed outside its tests: see above"
-	exit (slows || broken) ? 1 : 0
+	exit (slows || broken || unjudged) ? 1 : 0
 }

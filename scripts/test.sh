@@ -33,19 +33,25 @@ run() {
 	go test $race -v -shuffle=on -timeout 10m "$@" 2>&1 </dev/null
 }
 
+# judge runs all tests of packages, and again without the race detector those about allocations and memory, which cannot be
+# judged with it in the way.
+judge() {
+	local failed=0
+	run "$@" || failed=1
+	race= run -run 'Alloc|Memory' "$@" || failed=1
+	return $failed
+}
+
 # Integration tests come after the others and one package at a time: they measure, and two cores are few.
 all() {
 	local failed=0 others
 	if (($#)); then
-		run -p 1 "$@"
+		judge -p 1 "$@"
 		return
 	fi
 	others=$(go list ./... | grep -v '/integration\(/\|$\)')
 	# shellcheck disable=SC2086 # a list
-	run $others || failed=1
-	# What is said of allocations and memory cannot be judged with the race detector in the way.
-	# shellcheck disable=SC2086
-	race= run -run 'Alloc|Memory' $others || failed=1
+	judge $others || failed=1
 	if [[ -d integration ]]; then
 		run -p 1 ./integration/... || failed=1
 	fi
