@@ -162,7 +162,7 @@ func (m *Manager) missing(i *member) *Registration {
 // descriptors' Destroy is called in the same order. Then its name may be used again; its id never is.
 //
 // Errors: netstack.ErrNotFound for an instance that is not there, is still being made or ends already; ErrInCallback;
-// hooks.ErrInHook inside a hook, of another event than NIC_EVENTS, which would be waited for; those of closing devices.
+// hooks.ErrInHook inside what would be waited for (netstack.InHook); those of closing devices.
 func (m *Manager) Destroy(id hooks.InstanceID) error {
 	return opError("destroy instance", fmt.Sprint(id), m.destroy(id))
 }

@@ -228,7 +228,7 @@ func (i *Instance) FlushFlows() error {
 // ends carry its data. Then the helper is drained for good, and Unload will do once they are gone. hooks.ErrInHook where Flows
 // yields nothing, and inside any hook ([hooks.InHook]).
 func (i *Instance) UnloadHelper(h *khelp.Helper) error {
-	if holdsFlows() || hooks.InHook() {
+	if inside.Places() != 0 { // whatever it is: flows held, or any hook
 		return opError("unload helper", h.Name(), hooks.ErrInHook)
 	}
 	h.Drain()

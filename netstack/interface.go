@@ -270,7 +270,7 @@ func lastAddr4(p netip.Prefix) netip.Addr {
 
 // Close takes the interface out of the instance with its addresses and every route that leads to it, ends the sockets
 // bound to its addresses as RemoveAddress does, closes the device and returns when its goroutines have ended. From
-// inside a hook, which it would wait for, it is refused with hooks.ErrInHook; not so from one of NIC_EVENTS.
+// inside what it would wait for (InHook) it is refused with hooks.ErrInHook.
 func (f *Interface) Close() error {
 	if InHook() {
 		return opError("close interface", f.name, hooks.ErrInHook)

@@ -268,8 +268,7 @@ func (f *Interface) lostDevice(l *link, err error) {
 // routes, sockets and hooks are untouched; what is sent before the new device takes over is dropped and counted, and does
 // not take another route. (Nor does it while a device is gone, if there is a Blackhole route of a higher metric.) The old
 // device is closed and its goroutines have ended on return. An MTU that follows the host's is now the new device's. Errors:
-// ErrInvalid, ErrClosed; then the device is still the caller's. From inside a hook, which it
-// would wait for, it is refused with hooks.ErrInHook; not so from one of NIC_EVENTS.
+// ErrInvalid, ErrClosed, and hooks.ErrInHook from inside what it would wait for (InHook); then the device is still the caller's.
 func (f *Interface) ReplaceDevice(dev tun.Device) error {
 	if dev == nil || f.loopback() {
 		return opError("replace device", f.name, fmt.Errorf("%w: the loopback interface has no device, and any other needs one", ErrInvalid))

@@ -121,8 +121,8 @@ func (q *nicEvents) countLost() uint64 {
 	return q.lost
 }
 
-// InHook reports whether the caller was called, however far up, by what Instance.Close would wait for, of whatever instance: by a
-// hook other than those of NIC_EVENTS, by a helper's New or Free, or by EachFlow.
+// InHook reports whether the caller was called, however far up, by what Instance.Close, Interface.Close and ReplaceDevice would
+// wait for, of whatever instance: by a hook other than those of NIC_EVENTS, by a helper's New or Free, or by EachFlow.
 func InHook() bool {
 	places := inside.Places()
 	return places&(inside.Helper|inside.Flows) != 0 || places&(inside.Hook|inside.NICEvent) == inside.Hook
